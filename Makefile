@@ -1,0 +1,45 @@
+# Thin: every target makes .venv first where it is missing or older than requirements.lock, then runs one command.
+#   make repro      raw data to registered models, then the table of scores; SUITE=public TASK=pos_tagging limit it
+#   make test       the test suite in at most 15 minutes; make test-all: with the long ones
+#   make check      ruff, mypy, the two copies of dvc.yaml
+#   make ui         MLflow's pages on what was trained
+#   make readme     the tables of README.md from the score files
+#   make lock       requirements.lock from pyproject.toml; UPGRADE=1 takes the newest versions
+# PYTHON=python3.12 names the Python that .venv is made with.
+SUITE ?= sample
+TASK ?=
+python := .venv/bin/python
+public := pipelines/suites/public/dvc.yaml
+export PYTHON UPGRADE
+
+.PHONY: environment repro test test-all check ui readme lock
+.NOTPARALLEL:
+
+repro: environment $(public)
+	@$(python) -m pipelines.repro --suite '$(SUITE)' --block '$(TASK)'
+
+test: environment
+	$(python) -m pytest
+
+test-all: environment
+	$(python) -m pytest -m ''
+
+check: environment
+	$(python) -m ruff check .
+	$(python) -m mypy
+	cmp dvc.yaml $(public)
+
+ui: environment
+	@$(python) -m pipelines.ui
+
+readme: environment
+	$(python) -m pipelines.report --readme
+
+lock: environment
+	$(python) infra/lock.py
+
+environment:
+	@sh infra/environment.sh
+
+$(public): dvc.yaml
+	cp dvc.yaml $@

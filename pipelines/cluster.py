@@ -1,0 +1,140 @@
+"""The only file that starts or joins Ray: workers for a training, wherever they are.
+
+The environment says how much there is, never `params.yaml`, so that scaling out trains nothing again:
+    RNN_WORKERS   workers, 1 unless given        RNN_THREADS  threads of a worker, its share of the cores unless given
+    RNN_GPUS      GPUs of a worker, 0 or 1       RAY_ADDRESS  the cluster to join; without it an embedded one starts
+    RNN_RETRIES   times that a dead worker is replaced, 8 unless given
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pipelines import paths
+from rnn_core.errors import ConfigError, DataError
+
+COLLECTIVE_TIMEOUT = timedelta(seconds=120)
+"""How long a worker waits for a dead one in a reduction; Ray usually notices sooner."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What the deployment gives to one training."""
+
+    workers: int
+    threads: int
+    gpus: int
+    retries: int
+
+    @classmethod
+    def from_environment(cls) -> "Resources":
+        """
+        Raises:
+            ConfigError: a variable is no whole number in its range.
+        """
+        workers = _number("RNN_WORKERS", 1, 1)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = _number("RNN_THREADS", max(1, cores // workers), 1)
+        return cls(workers=workers, threads=threads, gpus=_number("RNN_GPUS", 0, 0), retries=_number("RNN_RETRIES", 8, 0))
+
+
+def job_id() -> str | None:
+    """The cluster job that this process runs in, if it does."""
+    return os.environ.get("RAY_JOB_ID") or os.environ.get("RAY_JOB_SUBMISSION_ID")
+
+
+@contextmanager
+def joined(resources: Resources) -> Iterator[None]:
+    """A cluster for the duration: the one that RAY_ADDRESS names, else an embedded one that is stopped afterwards."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS")
+    environment = {"PYTHONPATH": str(paths.root()), "OMP_NUM_THREADS": str(resources.threads), **_SETTINGS}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if address is None:
+        slots = max(resources.workers * resources.threads, os.cpu_count() or 1)
+        quiet |= {"num_cpus": slots, "include_dashboard": False}
+        if resources.gpus:
+            quiet["num_gpus"] = resources.workers * resources.gpus
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ray.init(address=address, runtime_env={"env_vars": environment}, **quiet)
+        except ConnectionError as error:
+            allowed = "start that cluster, or unset RAY_ADDRESS for an embedded one"
+            raise ConfigError("RAY_ADDRESS", f"no cluster at {address}: {error}", allowed) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run(work: Callable[[Any, str], None], plan: Any, *, name: str, storage: Path, resources: Resources) -> None:
+    """`work(plan, device)` on each worker, with torch.distributed between them; a dead worker is replaced.
+
+    Args:
+        name: of the run in Ray's storage; a new one for new configuration or data.
+
+    Raises:
+        DataError: workers died more often than RNN_RETRIES allows.
+    """
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    def loop(config: dict[str, Any]) -> None:
+        import ray.train.torch
+
+        work(config["plan"], str(ray.train.torch.get_device()))
+
+    trainer = TorchTrainer(
+        loop,
+        train_loop_config={"plan": plan},
+        torch_config=TorchConfig(
+            backend="nccl" if resources.gpus else "gloo", timeout_s=int(COLLECTIVE_TIMEOUT.total_seconds())
+        ),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=resources.workers,
+            use_gpu=bool(resources.gpus),
+            resources_per_worker={"CPU": resources.threads, **({"GPU": resources.gpus} if resources.gpus else {})},
+        ),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=str(storage),
+            failure_config=ray.train.FailureConfig(max_failures=resources.retries),
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        found = f"the workers failed {resources.retries + 1} times: {_last_line(error)}"
+        raise DataError(str(storage), found, "mend the cause; the same command goes on from the last state") from error
+
+
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths stay what they are
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed, a finished one collected, so soon
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def _number(name: str, default: int, least: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdigit() or int(text) < least:
+        raise ConfigError(name, f"found {text!r}", f"a whole number from {least} on is wanted")
+    return int(text)
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

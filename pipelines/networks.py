@@ -1,0 +1,61 @@
+"""From a task's settings to its network and back from a model's folder: what train, evaluate and predict share."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines import files, tasks
+from pipelines.tasks import Sidecar, Task
+from rnn_core import bptt, checkpoint
+from rnn_core.config import from_mapping, to_mapping
+from rnn_core.models import KINDS
+from rnn_core.models.network import Network, widen
+
+
+def build(task: Task, model: dict[str, Any], sidecar: Sidecar) -> Network:
+    """A network with fresh weights from torch's present random state.
+
+    Raises:
+        ConfigError: a key of `model` is wrong.
+    """
+    kind = KINDS[task.KIND]
+    config = from_mapping(kind.Config, model, "model")
+    return kind.network(config, task.sizes(config, sidecar))
+
+
+def widened(task: Task, model: dict[str, Any], like: dict[str, Any], sidecar: Sidecar) -> dict[str, Any]:
+    """`model` with the hidden size at which it has as many parameters as `like`."""
+    kind = KINDS[task.KIND]
+
+    def parameters(config: Any) -> int:
+        with torch.device("meta"):
+            return bptt.parameter_count(kind.network(config, task.sizes(config, sidecar)))
+
+    target = parameters(from_mapping(kind.Config, like, "model"))
+    return to_mapping(widen(from_mapping(kind.Config, model, "model"), parameters, target))
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A trained network with all that its use needs."""
+
+    task: Task
+    network: Network
+    sidecar: Sidecar
+    about: dict[str, Any]
+    """`model.json`."""
+
+
+def load(folder: Path) -> Model:
+    """The model in a folder that `train` wrote; its weights are frozen.
+
+    Raises:
+        DataError: a file is damaged or does not fit the others.
+    """
+    about, sidecar = files.read_json(folder / "model.json"), files.read_json(folder / "sidecar.json")
+    task = tasks.load(about["task"])
+    network = build(task, about["model"], sidecar).to(getattr(torch, about["dtype"]))
+    checkpoint.load_network(network, folder / "model.safetensors")
+    return Model(task, network.eval().requires_grad_(False), sidecar, about)

@@ -1,0 +1,202 @@
+"""The params files as checked settings: `block(suite, name)` is all that a stage needs to know.
+
+A suite's blocks stand in its own params file; `base`, in the root's file, is merged under each of them.
+"""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from pipelines import paths
+from rnn_core.config import flatten, from_mapping, merge, to_mapping
+from rnn_core.errors import ConfigError
+from rnn_core.optim import OptimizerConfig, ScheduleConfig
+
+SECTIONS = ("task", "data", "model", "train", "baselines", "evaluate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """How a network is trained; the same for a model and for a baseline."""
+
+    seed: int
+    dtype: Literal["float32", "float64"]
+    lanes: int
+    """Parallel streams of the global batch; workers divide them."""
+    window: int
+    """k1: steps of all lanes in one update."""
+    k2: int
+    """Steps that gradient flows through, at least `window`."""
+    carry: bool
+    """Whether the state goes on from window to window; false cuts it (and is right for whole sequences)."""
+    epochs: int
+    clip: float
+    """Bound on the norm of the gradient of the mean loss."""
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    validations_per_epoch: int
+    patience: int | None
+    """Validations without a better score after which training stops; null never stops early."""
+    checkpoint_steps: int
+    """Updates between two training states on disk."""
+    point_steps: int
+    """Updates between two points of a learning curve."""
+
+    def __post_init__(self) -> None:
+        for name in ("lanes", "window", "epochs", "validations_per_epoch", "checkpoint_steps", "point_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, wanted is a whole number from 1 on")
+        if self.k2 < self.window:
+            raise ValueError(f"k2 is {self.k2}, wanted is at least window, {self.window}")
+        if self.clip <= 0:
+            raise ValueError(f"clip is {self.clip}, wanted is a number above 0")
+        if not self.carry and self.k2 != self.window:
+            raise ValueError(f"k2 is {self.k2} with carry false: nothing flows back past a window, write {self.window}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A score from the literature."""
+
+    score: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    metric: str
+    """The one that decides."""
+    published: Published | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One network to train: the block's own, or one of its baselines."""
+
+    name: str
+    """`recurrent`, or the baseline's name."""
+    model: dict[str, Any]
+    train: Train
+
+    def flat(self) -> dict[str, Any]:
+        return flatten({"model": self.model, "train": to_mapping(self.train)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A task on a data set."""
+
+    suite: str
+    name: str
+    task: str
+    source: str
+    """Where the raw data come from, the block's `data.from`."""
+    data: dict[str, Any]
+    """All other keys of `data`; `preprocess` checks them, with the task."""
+    trainings: tuple[Training, ...]
+    """The recurrent one first, then the baselines."""
+    evaluate: Evaluate
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set: that of its catalogue entry, of the user's folder or file, or `sample`."""
+        return "sample" if self.source.startswith("pipelines/samples/") else Path(self.source).stem
+
+    @property
+    def experiment(self) -> str:
+        return f"{self.suite}/{self.name}"
+
+
+def blocks(suite: str) -> tuple[str, ...]:
+    """Names of the suite's blocks."""
+    return tuple(paths.block_name(str(name)) for name in _read(paths.params_file(suite))["blocks"])
+
+
+def block(suite: str, name: str) -> Block:
+    """One block, merged with the base and checked.
+
+    Raises:
+        ConfigError: the dotted key that is unknown, missing or of the wrong type, and what is allowed.
+    """
+    file = paths.params_file(suite)
+    known = _read(file)["blocks"]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f" (did you mean `{close[0]}`?)" if close else ""
+        raise ConfigError(f"{file.name}: blocks", f"no block {name!r}{hint}", f"there are {', '.join(known)}")
+    base = _read(paths.params_file("sample"))["base"]
+    return parse(suite, name, known[name], base, f"{file.name}: blocks.{name}")
+
+
+def parse(suite: str, name: str, own: Any, base: Any, where: str) -> Block:
+    """`block`, from mappings instead of files."""
+    _sections(own, SECTIONS, where)
+    _sections(base, ("data", "train"), "params.yaml: base")
+    data = merge(base["data"], _mapping(own["data"], f"{where}.data"))
+    if "from" not in data:
+        raise ConfigError(f"{where}.data.from", "missing", "the file or folder that the raw data come from is wanted")
+    source = data.pop("from")
+    if not isinstance(source, str):
+        raise ConfigError(f"{where}.data.from", f"found {source!r}", "the path of a file or folder is wanted")
+    trainings = [_training("recurrent", own, base, where)]
+    for baseline, settings in _mapping(own["baselines"], f"{where}.baselines").items():
+        inner = f"{where}.baselines.{baseline}"
+        _sections(settings, ("model", "train"), inner)
+        model = merge(own["model"], _mapping(settings["model"], f"{inner}.model"))
+        settings = {"model": model, "train": settings["train"]}
+        trainings.append(_training(paths.block_name(str(baseline)), settings, base, inner))
+    if not isinstance(own["task"], str):
+        raise ConfigError(f"{where}.task", f"found {own['task']!r}", "the name of a file in pipelines/tasks is wanted")
+    return Block(
+        suite=suite,
+        name=name,
+        task=own["task"],
+        source=source,
+        data=data,
+        trainings=tuple(trainings),
+        evaluate=from_mapping(Evaluate, own["evaluate"], f"{where}.evaluate"),
+    )
+
+
+def _training(name: str, settings: Any, base: Any, where: str) -> Training:
+    train = merge(base["train"], _mapping(settings["train"], f"{where}.train"))
+    return Training(
+        name=name,
+        model=dict(_mapping(settings["model"], f"{where}.model")),
+        train=from_mapping(Train, train, f"{where}.train"),
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file.name}:{mark.line + 1}" if mark else file.name
+        raise ConfigError(where, f"no YAML: {getattr(error, 'problem', error)}", "mend the line") from error
+    except OSError as error:
+        raise ConfigError(str(file), f"cannot be read: {error.strerror}", "a params file is wanted there") from error
+    wanted = ("root", "suite", "own", "blocks") + (("base",) if file == paths.params_file("sample") else ())
+    _sections(content, wanted, file.name)
+    _mapping(content["blocks"], f"{file.name}: blocks")
+    return dict(content)
+
+
+def _sections(mapping: Any, wanted: tuple[str, ...], where: str) -> None:
+    for name in _mapping(mapping, where):
+        if name not in wanted:
+            close = difflib.get_close_matches(str(name), wanted, 1)
+            hint = f" (did you mean `{close[0]}`?)" if close else ""
+            raise ConfigError(f"{where}.{name}", f"unknown key{hint}", f"allowed are {', '.join(wanted)}")
+    for name in wanted:
+        if name not in mapping:
+            raise ConfigError(f"{where}.{name}", "missing", f"wanted are {', '.join(wanted)}")
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(where, f"found {value!r}", "a mapping of names to values is wanted")
+    return value

@@ -1,0 +1,81 @@
+"""Where everything lies: one function a kind of artefact, below the repository's root.
+
+Reads DVC_ROOT: an experiment runs in a copy of the repository below `.dvc/tmp`, and what must outlive that copy
+(checkpoints, the tracking store, downloads) lies in the main checkout, which DVC_ROOT names.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from rnn_core.errors import ConfigError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SUITES = ("sample", "public")
+
+
+def root() -> Path:
+    """The checkout whose stage is running: params, data and code are read from here."""
+    return REPOSITORY
+
+
+def home() -> Path:
+    """The main checkout, also while an experiment runs in a copy of it: stores that outlive the copy lie here."""
+    return Path(os.environ.get("DVC_ROOT") or REPOSITORY).resolve()
+
+
+def params_file(suite: str) -> Path:
+    return root() / ("params.yaml" if suite == "sample" else f"pipelines/suites/{suite}/params.yaml")
+
+
+def raw(suite: str, block: str) -> Path:
+    """What `fetch` leaves: original files, unpacked; for samples also `limits.json`."""
+    return root() / "data/raw" / suite / block
+
+
+def arrow(suite: str, block: str) -> Path:
+    """What `preprocess` leaves: Arrow shards and `sidecar.json`."""
+    return root() / "data/arrow" / suite / block
+
+
+def train(suite: str, block: str) -> Path:
+    """What `train` leaves: a folder a training (`recurrent`, and one a baseline)."""
+    return root() / "data/runs" / suite / block / "train"
+
+
+def curves(suite: str, block: str) -> Path:
+    """Learning curves of all trainings of a block, for `dvc plots`."""
+    return root() / "data/runs" / suite / block / "curves.csv"
+
+
+def evaluation(suite: str, block: str) -> Path:
+    """What `evaluate` leaves beside its numbers: pictures, tables."""
+    return root() / "data/runs" / suite / block / "evaluation"
+
+
+def metrics(suite: str, block: str) -> Path:
+    """The numbers of an evaluation, for `dvc metrics`."""
+    return root() / "data/runs" / suite / block / "metrics.json"
+
+
+def score(suite: str, block: str) -> Path:
+    """The score file: small, committed to git."""
+    return root() / "data/scores" / suite / f"{block}.json"
+
+
+def checkpoints(suite: str, block: str) -> Path:
+    """Training states, a folder for each key of configuration and data; outside DVC's outputs, so that an
+    interrupted training goes on."""
+    return home() / "data/checkpoints" / suite / block
+
+
+def downloads() -> Path:
+    """Files of public data sets as they came, by sha256: fetched once for all suites and experiments."""
+    return home() / "data/downloads"
+
+
+def block_name(argument: str) -> str:
+    """A block's name, checked: it becomes a file name, a stage name and a registered model's name."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", argument):
+        raise ConfigError(f"blocks.{argument}", "not a name", "small letters, digits and _ are allowed")
+    return argument

@@ -1,0 +1,278 @@
+"""Raw text to Arrow shards with their sidecar: the second stage. `python -m pipelines.preprocess <block>`.
+
+Two passes over the raw files, chunk by chunk: count the training split (vocabulary), then encode all of it. A chunk is
+the work of one pure function, done by as many processes as there are cores; results are written in the order of the
+chunks, so that the bytes are the same whatever the number of processes. Memory: a few chunks a process, one record
+batch, and the counts.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines import chunks, cli, files, parallel, params, paths, tasks
+from pipelines.chunks import Source
+from pipelines.tally import Read, Tally
+from pipelines.tasks import BadRecord, Counts, Where
+from rnn_core import arrow
+from rnn_core.config import from_mapping
+
+SHOWN_CHARACTERS = 200
+"""Of a bad record, in the quarantine."""
+PROGRESS_SECONDS = 5.0
+CHUNKS_A_PROCESS = 8
+"""Fewer are not worth the start of a process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The keys of a block's `data` that all tasks share, beside `from`."""
+
+    max_bad_share: float
+    """More bad records than this share of a split fail the stage; 0.001 lets none pass in a file of under 1000."""
+    files: dict[str, str] | None = None
+    """Own data: the file of each split in the raw folder; see `chunks.sources` for what holds without it."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_bad_share <= 1:
+            raise ValueError(f"max_bad_share is {self.max_bad_share}, a share from 0 to 1 is wanted")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How work is cut; the sizes of chunks and batches show in the bytes of the shards, the processes do not."""
+
+    chunk_bytes: int = chunks.CHUNK_BYTES
+    longest_record: int = chunks.LONGEST_RECORD
+    batch_bytes: int = arrow.BATCH_BYTES
+    shard_bytes: int = arrow.SHARD_BYTES
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all chunks of a source have in common."""
+
+    task: str
+    data: Any
+    split: str | None
+
+
+def count_chunk(work: Work, chunk: bytes, where: Where) -> Read:
+    """First pass: what the examples of the training split add to the sidecar's counts."""
+    task = tasks.load(work.task)
+    examples, records, bad = _examples(work, chunk, where)
+    return Read(task.count(examples["train"]), {}, records, bad, len(chunk))
+
+
+def encode_chunk(sidecar: Path, work: Work, chunk: bytes, where: Where) -> Read:
+    """Second pass: rows of Arrow."""
+    encode = _encoder(work.task, sidecar)
+    examples, records, bad = _examples(work, chunk, where)
+    kind = tasks.load(work.task).KIND
+    batches = {s: arrow.to_batch([encode(e) for e in some], kind) for s, some in examples.items() if some}
+    return Read({}, batches, records, bad, len(chunk))
+
+
+def preprocess(
+    raw: Path,
+    out: Path,
+    task_name: str,
+    data: Mapping[str, Any],
+    *,
+    suite: str,
+    dataset: str,
+    where: str = "data",
+    processes: int | None = None,
+    sizes: Sizes = Sizes(),
+) -> dict[str, Any]:
+    """Fill `out` (replaced as a whole, at the end): shards of the three splits, `sidecar.json`, `summary.json` and,
+    where there are bad records, `quarantine.jsonl`.
+
+    Args:
+        raw: what `fetch` left.
+        data: the block's `data`: `Data` and the task's own `Data`; `from` is fetch's.
+        where: dotted key of `data`, for messages.
+        processes: as many as the machine has cores by default.
+
+    Returns: the summary.
+
+    Raises:
+        ConfigError: a key of `data`.
+        DataError: a file missing or empty, a split without examples, too many bad records.
+    """
+    began = time.monotonic()
+    task = tasks.load(task_name)
+    shared, own = _configs(task, data, where)
+    parts = chunks.sources(raw, task, dataset, shared.files, where)
+    total_bytes = sum(part.end - part.begin for part in parts)
+    worth = total_bytes // (CHUNKS_A_PROCESS * sizes.chunk_bytes)
+    processes = max(1, min(processes or parallel.cores(), worth))
+    modules = [__name__, task.__name__]
+    with files.whole_folder(out) as folder, parallel.pool(processes, modules) as pool:
+        run = _Run(task_name, own, pool, processes, sizes, shared.max_bad_share)
+        files.write_json(folder / "sidecar.json", task.sidecar(run.count(parts), own))
+        metadata = {"task": task_name, "suite": suite, "sources": _checksums(parts)}
+        splits = run.encode(parts, folder, metadata)
+        summary = {"task": task_name, "kind": task.KIND, "suite": suite, "dataset": dataset, "splits": splits}
+        summary["digest"] = _digest(folder)
+        files.write_json(folder / "summary.json", summary)
+    _show(summary, out, total_bytes, time.monotonic() - began, processes)
+    return summary
+
+
+class _Run:
+    """Both passes over the sources."""
+
+    def __init__(self, task: str, data: Any, pool: Executor | None, processes: int, sizes: Sizes, max_bad_share: float):
+        self.task, self.data, self.pool, self.sizes = task, data, pool, sizes
+        self.ahead, self.max_bad_share = 2 * processes, max_bad_share
+
+    def count(self, parts: Iterable[Source]) -> Counts:
+        train = [part for part in parts if part.split in ("train", None)]
+        counts: Counts = {}
+        tally = Tally()
+        for read in self._map(count_chunk, train, "counted"):
+            tasks.merge(counts, read.counts)
+            tally.add(read)
+        tally.check("train", self.max_bad_share)
+        return counts
+
+    def encode(self, parts: Iterable[Source], folder: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+        """Write the shards and the quarantine; what each split came to."""
+        sizes = {"shard_bytes": self.sizes.shard_bytes, "batch_bytes": self.sizes.batch_bytes}
+        kind = tasks.load(self.task).KIND
+        tally = Tally()
+        function = functools.partial(encode_chunk, folder / "sidecar.json")
+        with contextlib.ExitStack() as stack:
+            quarantine = stack.enter_context((folder / "quarantine.jsonl").open("w", encoding="utf-8"))
+            writers = {s: stack.enter_context(arrow.Writer(folder, s, kind, metadata, **sizes)) for s in arrow.SPLITS}
+            for read in self._map(function, parts, "encoded"):
+                tally.add(read)
+                for split, batch in read.batches.items():
+                    writers[split].write(batch)
+                quarantine.writelines(_line(split, bad) for split, bad in read.bad)
+        if not tally.first_bad:
+            (folder / "quarantine.jsonl").unlink()
+        for split in arrow.SPLITS:
+            tally.check(split, self.max_bad_share)
+        return {split: tally.summary(split, writers[split].shards) for split in arrow.SPLITS}
+
+    def _map(self, function: Callable[..., Read], parts: Iterable[Source], done: str) -> Iterator[Read]:
+        parts = list(parts)
+        progress = _Progress(sum(part.end - part.begin for part in parts), done)
+        for read in parallel.in_order(function, self._calls(parts), self.pool, self.ahead):
+            progress.add(read.raw_bytes)
+            yield read
+
+    def _calls(self, parts: Iterable[Source]) -> Iterator[tuple[Work, bytes, Where]]:
+        task = tasks.load(self.task)
+        for part in parts:
+            work = Work(self.task, self.data, part.split)
+            sizes = {"chunk_bytes": self.sizes.chunk_bytes, "longest": self.sizes.longest_record}
+            for chunk, where in chunks.chunks(part, task, **sizes):
+                yield work, chunk, where
+
+
+class _Progress:
+    """A line now and then, for work that takes long."""
+
+    def __init__(self, total: int, done: str):
+        self.total, self.done, self.at, self.shown = total, done, 0, time.monotonic()
+
+    def add(self, size: int) -> None:
+        self.at += size
+        if time.monotonic() - self.shown > PROGRESS_SECONDS:
+            self.shown = time.monotonic()
+            print(f"preprocess: {self.done} {_megabytes(self.at)} of {_megabytes(self.total)}", flush=True)
+
+
+def _examples(work: Work, chunk: bytes, where: Where) -> tuple[dict[str, list[Any]], Counter[str], list[Any]]:
+    """The examples of a chunk by split, the number of records by split, the bad ones with their split."""
+    examples: dict[str, list[Any]] = {split: [] for split in arrow.SPLITS}
+    records: Counter[str] = Counter()
+    bad: list[tuple[str, BadRecord]] = []
+    split = work.split or ""
+    for example in tasks.load(work.task).read(chunk, where, work.data):
+        is_bad = isinstance(example, BadRecord)
+        # The second part of a record that was too long goes where the first one went.
+        if work.split is None and (is_bad or example.records):
+            split = chunks.split_of(example)
+        if is_bad:
+            records[split] += 1
+            bad.append((split, dataclasses.replace(example, text=_shortened(example.text))))
+        else:
+            records[split] += example.records
+            examples[split].append(example)
+    return examples, records, bad
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(task: str, sidecar: Path) -> Callable[[Any], tasks.Row]:
+    """A process reads the sidecar once, not with each chunk; the folder's name is never used twice."""
+    return tasks.load(task).encoder(files.read_json(sidecar))
+
+
+def _configs(task: tasks.Task, data: Mapping[str, Any], where: str) -> tuple[Data, Any]:
+    names = {field.name for field in dataclasses.fields(Data)}
+    shared = {name: value for name, value in data.items() if name in names}
+    own = {name: value for name, value in data.items() if name not in names and name != "from"}
+    return from_mapping(Data, shared, where), from_mapping(task.Data, own, where)
+
+
+def _line(split: str, bad: BadRecord) -> str:
+    return json.dumps({"split": split, **dataclasses.asdict(bad)}, ensure_ascii=False) + "\n"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
+
+
+def _checksums(parts: Iterable[Source]) -> str:
+    return json.dumps({part.name: files.sha256(part.path) for part in parts}, sort_keys=True)
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.arrow"), folder / "sidecar.json"]):
+        digest.update(f"{path.name}\0{files.sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _show(summary: Mapping[str, Any], out: Path, total_bytes: int, seconds: float, processes: int) -> None:
+    for split, n in summary["splits"].items():
+        bad = f", {n['bad_records']:,} bad" if n["bad_records"] else ""
+        print(
+            f"{split:<11}{n['records']:>12,} records{bad}, {n['steps']:>13,} steps in {n['rows']:,} rows, "
+            f"{n['shards']} shard{'s' * (n['shards'] > 1)}, {_megabytes(n['bytes'])}"
+        )
+    if any(n["bad_records"] for n in summary["splits"].values()):
+        print(f"bad records: {out / 'quarantine.jsonl'}")
+    speed = _megabytes(total_bytes / max(seconds, 1e-9))
+    print(f"{_megabytes(total_bytes)} of raw text in {seconds:.1f} s ({speed}/s, processes: {processes}): {out}")
+
+
+def stage(suite: str, name: str) -> None:
+    block = params.block(suite, name)
+    raw, out = paths.raw(suite, name), paths.arrow(suite, name)
+    preprocess(raw, out, block.task, block.data, suite=suite, dataset=block.dataset, where=f"blocks.{name}.data")
+
+
+def main() -> None:
+    cli.stage_main("Raw text to Arrow shards.", stage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Stage `register`: the block's trainings on the tracking server, and a model version of the recurrent one.
+
+    python -m pipelines.register <block> [--suite sample|public]
+    python -m pipelines.register --missing [--suite sample|public]
+
+The second form fills a server that lacks what lies finished on disk (a deleted store, a new server, a fresh clone
+after `dvc pull`), without training; a server that cannot be reached is a warning there.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines import cli, files, paths, tracking
+from rnn_core.errors import DataError
+
+RECURRENT = "recurrent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """A block whose trainings are finished and evaluated."""
+
+    suite: str
+    block: str
+    metrics: dict[str, Any]
+    example: dict[str, Any]
+
+    def folder(self, training: str) -> Path:
+        return paths.train(self.suite, self.block) / training
+
+    @property
+    def command(self) -> str:
+        return f"{_python()} -m pipelines.register {self.block} --suite {self.suite}"
+
+    @property
+    def evaluation(self) -> tracking.Evaluation:
+        metric = self.metrics["metric"]
+        return tracking.Evaluation(
+            metric=metric,
+            direction=self.metrics["direction"],
+            score=self.metrics["trainings"][RECURRENT][metric],
+            test_digest=self.metrics["test_digest"],
+            text=self.example["text"],
+            answer=self.example["answer"],
+        )
+
+
+def register(suite: str, block: str) -> None:
+    """The stage.
+
+    Raises:
+        DataError: a training is not finished, or not evaluated since.
+        TrackingError: the server cannot be reached; says what waits and how to go on.
+    """
+    evaluated = read(suite, block)
+    try:
+        _send(tracking.connect(), evaluated, print)
+    except tracking.TrackingError as error:
+        found = f"{error.found}; {_spooled(evaluated)}"
+        raise tracking.TrackingError(error.where, found, f"with the server there: {evaluated.command}") from error
+
+
+def missing(suite: str) -> None:
+    """Send and register what the server lacks of all blocks that are finished and evaluated; else say nothing."""
+    evaluated = []
+    for folder in sorted(paths.metrics(suite, "-").parent.parent.glob("*/metrics.json")):
+        try:
+            evaluated.append(read(suite, folder.parent.name))
+        except DataError:
+            continue  # its stages have not all run: they will send it themselves
+    if not evaluated:
+        return
+    try:
+        tracker = tracking.connect()
+        for one in evaluated:
+            _send(tracker, one, lambda line: print(f"restored: {line}"))
+    except tracking.TrackingError as error:
+        print(f"warning: {error}", file=sys.stderr)
+
+
+def read(suite: str, block: str) -> Evaluated:
+    """
+    Raises:
+        DataError: a training is not finished, or not evaluated since.
+    """
+    again = f"run {_python()} -m pipelines.evaluate {block} --suite {suite}"
+    metrics = _read(paths.metrics(suite, block), again)
+    evaluated = _read(paths.evaluation(suite, block) / "evaluated.json", again)
+    for training, training_id in evaluated["trainings"].items():
+        path = paths.train(suite, block) / training / "run.json"
+        run = _read(path, f"run {_python()} -m pipelines.train {block} --suite {suite}")
+        if (run["training_id"], run["status"]) != (training_id, "finished"):
+            raise DataError(str(path), f"training {run['training_id']} is not the one evaluated, {training_id}", again)
+    _read(paths.score(suite, block), again)
+    return Evaluated(suite=suite, block=block, metrics=metrics, example=evaluated["example"])
+
+
+def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], None]) -> None:
+    """All trainings, the evaluation's files, the version, the score file; `say` is told of what was new."""
+    suite, block = evaluated.suite, evaluated.block
+    runs = {}
+    for training, scores in evaluated.metrics["trainings"].items():
+        sent = tracker.send(evaluated.folder(training), scores=scores)
+        runs[training] = sent.run_id
+        if sent.new:
+            say(f"{suite}/{block}: run {sent.run_id} ({training}), {_points(evaluated.folder(training))} points")
+    tracker.send_folder(evaluated.folder(RECURRENT), paths.evaluation(suite, block), "evaluation")
+    version = tracker.register(evaluated.folder(RECURRENT), evaluated.evaluation)
+    if version.new:
+        say(f"{suite}/{block}: {version.name} version {version.version}, {version.why}")
+    score = files.read_json(paths.score(suite, block))
+    registered = {**score, "run_id": runs[RECURRENT], "model_version": version.version}
+    if registered != score:
+        files.write_json(paths.score(suite, block), registered)
+
+
+def _spooled(evaluated: Evaluated) -> str:
+    trainings = evaluated.metrics["trainings"]
+    points = sum(_points(evaluated.folder(training)) for training in trainings)
+    folder = os.path.relpath(paths.train(evaluated.suite, evaluated.block))
+    return f"{len(trainings)} trainings with {points} points wait in {folder}"
+
+
+def _points(folder: Path) -> int:
+    with (folder / "points.jsonl").open("rb") as file:
+        return sum(1 for _ in file)
+
+
+def _python() -> str:
+    """The interpreter as one types it here: below the working folder without the way to it."""
+    executable = Path(sys.executable)
+    return str(executable.relative_to(Path.cwd()) if executable.is_relative_to(Path.cwd()) else executable)
+
+
+def _read(path: Path, allowed: str) -> dict[str, Any]:
+    try:
+        return dict(files.read_json(path))
+    except (OSError, ValueError) as error:
+        raise DataError(str(path), f"cannot be read: {error}", allowed) from error
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Send a block's trainings to the tracking server, register its model.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("block", nargs="?", help="name of a block in params.yaml")
+    what.add_argument("--missing", action="store_true", help="all that is finished on disk and not on the server")
+    parser.add_argument("--suite", default="sample", choices=paths.SUITES)
+    arguments = parser.parse_args()
+    if arguments.missing:
+        cli.run(lambda: missing(arguments.suite))
+    else:
+        cli.run(lambda: register(arguments.suite, paths.block_name(arguments.block)))
+
+
+if __name__ == "__main__":
+    main()

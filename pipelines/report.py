@@ -1,0 +1,168 @@
+"""The score files as tables: for the terminal at the end of `make repro`, and for the README (`make readme`).
+
+    python -m pipelines.report [--suite sample|public]     the table of one suite
+    python -m pipelines.report --readme                    rewrites the tables between README.md's markers
+
+Shows what stands in data/scores/<suite>/<block>.json and nothing else; what is missing there is `n/a` here.
+"""
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipelines import cli, files, params, paths
+from rnn_core.config import from_mapping
+from rnn_core.errors import DataError
+
+NOTHING = "n/a"
+PERCENTAGES = ("accuracy",)
+MARKERS = ("<!-- scores:begin -->", "<!-- scores:end -->")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A score file: the last training of a block, on its test data. Percentages are 0-100."""
+
+    task: str
+    dataset: str
+    metric: str
+    direction: Literal["max", "min"]
+    score: float
+    best_possible: float | None
+    """That of the corpus's generator, where it is known."""
+    baselines: dict[str, float]
+    """Trained ones by name (`memoryless`), and the exact best score without memory, `best_memoryless`."""
+    published: params.Published | None
+    seconds: float
+    parameters: int
+    seeds: tuple[int, ...]
+    revision: str
+    run_id: str
+    model_version: int
+
+    @property
+    def gap_closed(self) -> float | None:
+        """Share (0-1) of the way from the best score without memory to the best score; perplexities in nats."""
+        floor = self.baselines.get("best_memoryless")
+        if floor is None or self.best_possible is None:
+            return None
+        scale = math.log if self.metric == "perplexity" else float
+        best = scale(self.best_possible) - scale(floor)
+        return (scale(self.score) - scale(floor)) / best if best else None
+
+
+def read(text: str, where: str) -> Score:
+    """A score file's text.
+
+    Raises:
+        DataError: it is no JSON.
+        ConfigError: a key is unknown, missing or of the wrong type.
+    """
+    try:
+        return from_mapping(Score, json.loads(text), where)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}:{error.lineno}", f"no JSON ({error.msg})", "run `make repro` again") from error
+
+
+def read_suite(suite: str) -> dict[str, Score]:
+    """All score files of a suite by the name of their block."""
+    found = sorted(paths.score(suite, "any").parent.glob("[!.]*.json"))
+    return {file.stem: read(file.read_text(encoding="utf-8"), str(file.relative_to(paths.root()))) for file in found}
+
+
+def table(suite: str) -> str:
+    """A line for each block of the suite, aligned, for the terminal."""
+    head = ["task", "suite", "metric", "score", "best possible", "memoryless", "model version", "seconds"]
+    scores = read_suite(suite)
+    rows = [[block, suite, *_terminal_cells(scores.get(block))] for block in params.blocks(suite)]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    rule = ["-" * width for width in widths]
+    return "\n".join("  ".join(_pad(row, widths)).rstrip() for row in [head, rule, *rows])
+
+
+def readme_tables(suites: Mapping[str, Mapping[str, Score]]) -> str:
+    """The README's Markdown between its markers: a table a suite, in the order of `paths.SUITES`."""
+    return "\n\n".join(f"Suite `{suite}`:\n\n{_markdown(suites.get(suite, {}))}" for suite in paths.SUITES)
+
+
+def readme_part(text: str) -> re.Match[str]:
+    """What stands between the markers (group 1) of a README's text.
+
+    Raises:
+        DataError: a marker is missing.
+    """
+    begin, end = map(re.escape, MARKERS)
+    match = re.search(f"(?<={begin}\n)(.*?)\n?(?={end})", text, re.DOTALL)
+    if match is None:
+        raise DataError("README.md", "no place for the scores", f"the lines {MARKERS[0]} and {MARKERS[1]} are wanted")
+    return match
+
+
+def write_readme(file: Path) -> None:
+    """Rewrite the tables in place."""
+    text = file.read_text(encoding="utf-8")
+    part = readme_part(text)
+    tables = readme_tables({suite: read_suite(suite) for suite in paths.SUITES})
+    files.write_text(file, f"{text[: part.start()]}{tables}\n{text[part.end() :]}")
+
+
+def _terminal_cells(score: Score | None) -> list[str]:
+    if score is None:
+        return [NOTHING] * 6
+    numbers = (score.score, score.best_possible, score.baselines.get("memoryless"))
+    shown = [_number(value, score.metric) for value in numbers]
+    return [score.metric, *shown, str(score.model_version), f"{score.seconds:.0f} s"]
+
+
+def _markdown(scores: Mapping[str, Score]) -> str:
+    head = ["task", "data", "metric", "score", "best possible", "published", "memoryless baseline"]
+    head += ["share of the gap closed", "seconds", "parameters"]
+    rows = [head, ["---"] * 3 + ["---:"] * 2 + ["---"] + ["---:"] * 4]
+    rows += [_readme_cells(block, scores[block]) for block in sorted(scores)]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) if scores else "No scores yet."
+
+
+def _readme_cells(block: str, score: Score) -> list[str]:
+    published = NOTHING
+    if score.published:
+        published = f"{_number(score.published.score, score.metric)} ({score.published.source})"
+    gap = NOTHING if score.gap_closed is None else f"{100 * score.gap_closed:.1f} %"
+    cells = [f"`{block}`", score.dataset, score.metric, _number(score.score, score.metric)]
+    cells += [_number(score.best_possible, score.metric), published]
+    cells += [_number(score.baselines.get("memoryless"), score.metric), gap]
+    return [*cells, f"{score.seconds:.0f}", f"{score.parameters:,}"]
+
+
+def _number(value: float | None, metric: str) -> str:
+    """Four significant digits and the unit."""
+    if value is None:
+        return NOTHING
+    digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 1
+    return f"{value:.{digits}f}{' %' if metric in PERCENTAGES else ''}"
+
+
+def _pad(row: list[str], widths: list[int]) -> list[str]:
+    """Text to the left, numbers to the right."""
+    pairs = list(zip(row, widths, strict=True))
+    return [cell.ljust(width) for cell, width in pairs[:3]] + [cell.rjust(width) for cell, width in pairs[3:]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--suite", default="sample", choices=paths.SUITES)
+    parser.add_argument("--readme", action="store_true", help="rewrite the tables of README.md")
+    arguments = parser.parse_args()
+    if arguments.readme:
+        cli.run(lambda: write_readme(paths.root() / "README.md"))
+    else:
+        cli.run(lambda: print(table(arguments.suite)))
+
+
+if __name__ == "__main__":
+    main()

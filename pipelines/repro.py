@@ -1,0 +1,91 @@
+"""`make repro`: runs the stages of a suite that are not up to date, then prints the table of scores.
+
+    python -m pipelines.repro [--suite sample|public] [--block NAME]
+
+One at a time in a checkout: a second one says whom it waits for. Afterwards the tracking server is sent what it lacks.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import TextIO
+
+from pipelines import cli, params, paths, report
+from rnn_core.errors import ConfigError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--suite", default="sample")
+    parser.add_argument("--block", default="", help="this block's five stages only")
+    arguments = parser.parse_args()
+    cli.run(lambda: reproduce(arguments.suite, arguments.block))
+
+
+def reproduce(suite: str, block: str) -> None:
+    """Run what is not up to date; end the process with the status of the first command that fails.
+
+    Raises:
+        ConfigError: no such suite or block.
+    """
+    goal = target(suite, block)
+    with turn(f"suite {suite}") as lock:
+        run([sys.executable, "-m", "dvc", "repro", goal], lock)
+        run([sys.executable, "-m", "pipelines.register", "--missing", "--suite", suite], lock)
+    print()
+    print(report.table(suite))
+    print("\nCurves, pictures and models: `make ui`, then http://127.0.0.1:5000")
+
+
+def target(suite: str, block: str) -> str:
+    """What `dvc repro` is to bring up to date: a suite's dvc.yaml, or the last stage of one block in it."""
+    if suite not in paths.SUITES:
+        raise ConfigError(f"SUITE={suite}", "no such suite", f"there are {', '.join(paths.SUITES)}")
+    file = paths.params_file(suite).with_name("dvc.yaml").relative_to(paths.root()).as_posix()
+    if not block:
+        return file
+    known = params.blocks(suite)
+    if block not in known:
+        raise ConfigError(f"TASK={block}", f"no such block in the suite {suite}", f"there are {', '.join(known)}")
+    return f"{file}:register@{block}"
+
+
+@contextlib.contextmanager
+def turn(what: str) -> Iterator[TextIO]:
+    """The right to run stages in this checkout; waits for whoever has it, saying so. Ends with the process."""
+    file = paths.root() / "data/.repro.lock"
+    file.parent.mkdir(exist_ok=True)
+    with file.open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            print(f"repro: waiting for {lock.read().strip() or 'another process'}", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(f"`make repro` of process {os.getpid()} ({what}, since {time.strftime('%H:%M:%S')})\n")
+        lock.flush()
+        yield lock
+
+
+def run(command: list[str], lock: TextIO) -> None:
+    """Run to the end; a status that is not zero becomes ours.
+
+    The child holds the lock too, so that nobody starts beside it should this process be killed. A Ctrl-C reaches the
+    child by itself: this process waits for it to put its things in order.
+    """
+    signal.signal(signal.SIGINT, lambda *_: None)
+    status = subprocess.run(command, cwd=paths.root(), pass_fds=[lock.fileno()]).returncode
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if status:
+        sys.exit(status if status > 0 else 128 - status)
+
+
+if __name__ == "__main__":
+    main()

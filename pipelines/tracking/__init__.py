@@ -1,0 +1,22 @@
+"""Experiment tracking: the only place that imports mlflow, and the only one that knows its limits.
+
+What a training told the world lies in its folder as files (`run.json`, `params.json`, `points.jsonl`, `pictures/`,
+`model/`); `points.jsonl` is the spool. The server receives copies, any number of times, and keeps one of each: a
+server that goes away stops no training and loses no point, and a new server is filled from the same files.
+
+    with Live(folder): ...                  while the driver trains
+    connect().send(folder)                  all of it, afterwards
+    connect().register(folder, evaluation)  a model version
+
+mlflow is imported at the first `connect`: it takes a second, and most processes need none.
+"""
+
+from pipelines.tracking import environment
+from pipelines.tracking.environment import TrackingError, uri
+from pipelines.tracking.evaluation import Evaluation
+from pipelines.tracking.live import Live
+from pipelines.tracking.tracker import Tracker, connect
+
+__all__ = ["Evaluation", "Live", "Tracker", "TrackingError", "connect", "uri"]
+
+environment.set_defaults()

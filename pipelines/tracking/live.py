@@ -1,0 +1,101 @@
+"""The curve on the server while the driver trains: a thread that tails `points.jsonl`.
+
+It never raises and never makes the training wait. A server that is slow, away or back again makes it try later; the
+file holds every point meanwhile.
+"""
+
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pipelines.tracking.tracker import Tracker, connect
+
+LONGEST_PAUSE = 15
+"""Between two attempts at a server that is away, in intervals."""
+
+
+class Live:
+    """Sends a training's new points every few seconds; as a context, also how it ended.
+
+    The folder holds `run.json` and `params.json` from the start. `close` is called while it is still in its place,
+    after `run.json` and the pictures are final.
+    """
+
+    def __init__(self, folder: Path, interval: float = 2.0) -> None:
+        """
+        Args:
+            folder: the training's.
+            interval: seconds between two looks at the file.
+        """
+        self.folder, self.interval = folder, interval
+        self._away = False
+        self._status: str | None = None
+        self._closing = threading.Event()
+        self._given_up = threading.Event()
+        self._all_sent = False
+        self._thread = threading.Thread(target=self._tail, name=f"tracking {folder.name}", daemon=True)
+        self._thread.start()
+
+    def close(self, status: str, timeout: float = 20.0) -> bool:
+        """Send the rest and end the run.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+            timeout: seconds after which the rest is left to `register`.
+
+        Returns:
+            Whether the server has everything.
+        """
+        self._status = status
+        self._closing.set()
+        self._thread.join(timeout)
+        if not self._all_sent:
+            self._say("the server does not have all of it; it waits in the folder, `register` sends it")
+        self._given_up.set()
+        return self._all_sent
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stopped = kind is not None and not issubclass(kind, Exception)
+        self.close("KILLED" if stopped else "FAILED" if kind else "FINISHED")
+
+    def _tail(self) -> None:
+        connection: tuple[Tracker, str, int | None] | None = None
+        pause = 0.0
+        while not self._closing.wait(pause):
+            connection = self._attempt(connection)
+            pause = self.interval if connection else min(max(pause, self.interval) * 2, self.interval * LONGEST_PAUSE)
+        if self._attempt(connection, self._status):
+            self._all_sent = True
+
+    def _attempt(
+        self, connection: tuple[Tracker, str, int | None] | None, status: str | None = None
+    ) -> tuple[Tracker, str, int | None] | None:
+        """Send what is new, and the end if there is one. Returns None where the next attempt must connect anew."""
+        try:
+            if connection is None:
+                tracker = connect()
+                connection = tracker, tracker.start(self.folder), None
+            tracker, run_id, start = connection
+            start = tracker.send_points(run_id, self.folder, start)
+            if status and not self._given_up.is_set():
+                tracker.send(self.folder, status)
+        except Exception as error:  # whatever it is, it must not end a training of hours
+            if not self._away:
+                self._say(f"will be tried again: {error}")
+            self._away = True
+            return None
+        if self._away:
+            self._say("the server is there again")
+        self._away = False
+        return tracker, run_id, start
+
+    def _say(self, what: str) -> None:
+        if not self._given_up.is_set():
+            print(f"tracking {self.folder.name}: {what}", file=sys.stderr, flush=True)

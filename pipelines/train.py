@@ -1,0 +1,216 @@
+"""Stage `train`: the block's recurrent network and its baselines, in one session of workers.
+
+    python -m pipelines.train <block> [--suite sample|public]
+
+Each training has a folder of its own, named by a hash of its configuration and data, that outlives DVC's outputs:
+interrupted anywhere, the same command goes on from the last training state; a training that is finished already
+(the baseline, when only the network's learning rate changed) is taken as it is. This process owns the runs in the
+tracking server; the workers only write files.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines import cli, cluster, files, networks, params, paths, pictures, tasks, watch, worker
+from rnn_core.errors import ConfigError, DataError, UserError
+
+
+def train(suite: str, name: str) -> None:
+    """Train what is not finished, and lay out the results for DVC.
+
+    Raises:
+        UserError: settings or data are wrong, a loss is not finite, the disk is full, workers keep dying.
+    """
+    block = params.block(suite, name)
+    resources = cluster.Resources.from_environment()
+    jobs = plan(block, paths.arrow(suite, name), paths.checkpoints(suite, name), resources.threads)
+    for job in jobs:
+        prepare(job, block)
+    unfinished = [job for job in jobs if not (job.folder / "finished.json").exists()]
+    for job in jobs:
+        if job not in unfinished:
+            print(f"{name}/{job.name}: trained already ({job.folder.name})")
+    if unfinished:
+        print(f"{name}: {len(unfinished)} to train on {describe(resources)}", flush=True)
+        with _alone(paths.checkpoints(suite, name)), watch.Watch(unfinished, block.experiment), _told_errors(unfinished):
+            with cluster.joined(resources):
+                session = hashlib.sha256("".join(job.key for job in unfinished).encode()).hexdigest()[:16]
+                storage = paths.checkpoints(suite, name) / "ray"
+                cluster.run(worker.train_all, unfinished, name=f"{name}-{session}", storage=storage, resources=resources)
+                shutil.rmtree(storage, ignore_errors=True)
+    for job in jobs:
+        finish(job)
+    lay_out(jobs, block)
+
+
+def plan(block: params.Block, arrow: Path, checkpoints: Path, threads: int) -> list[worker.Job]:
+    """The block's trainings as jobs, the recurrent one first; a baseline of another cell is made as large as it.
+
+    Raises:
+        ConfigError: a setting of the model is wrong, or the metric is none of the task's.
+    """
+    task = tasks.load(block.task)
+    if block.evaluate.metric not in task.METRICS:
+        found = f"found {block.evaluate.metric!r}"
+        raise ConfigError(f"blocks.{block.name}.evaluate.metric", found, f"allowed are {', '.join(task.METRICS)}")
+    digest = files.read_json(arrow / "summary.json")["digest"]
+    sidecar = files.read_json(arrow / "sidecar.json")
+    recurrent = block.trainings[0].model
+    jobs = []
+    for training in block.trainings:
+        model = training.model
+        if model.get("cell") != recurrent.get("cell"):
+            model = networks.widened(task, model, recurrent, sidecar)
+        settings = {"task": block.task, "model": model, "train": dataclasses.asdict(training.train)}
+        settings |= {"metric": block.evaluate.metric, "data": digest}
+        key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:20]
+        jobs.append(
+            worker.Job(
+                name=training.name,
+                folder=checkpoints / f"{training.name}-{key}",
+                arrow=arrow,
+                task=block.task,
+                model=model,
+                train=training.train,
+                metric=block.evaluate.metric,
+                key=key,
+                threads=threads,
+                code=code_digest(block.task),
+            )
+        )
+    return jobs
+
+
+def prepare(job: worker.Job, block: params.Block) -> None:
+    """The training's folder with `run.json` and `params.json`; one that other code finished is made anew."""
+    finished = job.folder / "finished.json"
+    if finished.exists() and files.read_json(finished)["code"] != job.code:
+        shutil.rmtree(job.folder)
+    for left in job.folder.glob("error-*.json"):
+        left.unlink()
+    if (job.folder / "run.json").exists():
+        return
+    source = files.read_json(paths.raw(block.suite, block.name) / "source.json")
+    about = {
+        "training_id": uuid.uuid4().hex,
+        "key": job.key,
+        "suite": block.suite,
+        "block": block.name,
+        "task": block.task,
+        "kind": tasks.load(block.task).KIND,
+        "dataset": block.dataset,
+        "training": job.name,
+        "cell": job.model["cell"],
+        "revision": revision(),
+        "data_digest": files.read_json(job.arrow / "summary.json")["digest"],
+        "source_digest": hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest(),
+        "cluster_job": cluster.job_id(),
+        "started": _now(),
+        "status": "running",
+    }
+    flat = params.Training(name=job.name, model=job.model, train=job.train).flat()
+    files.write_json(job.folder / "params.json", flat | {"task": block.task, "metric": job.metric})
+    files.write_json(job.folder / "run.json", about)
+
+
+def finish(job: worker.Job) -> None:
+    """Facts of the finished training into `run.json`, the model's files together, the curves as a picture; once."""
+    run = files.read_json(job.folder / "run.json")
+    if run["status"] == "finished":
+        return
+    finished = files.read_json(job.folder / "finished.json")
+    with files.whole_folder(job.folder / "model") as aside:
+        shutil.copy(job.folder / "best/model.safetensors", aside)
+        shutil.copy(job.arrow / "sidecar.json", aside)
+        about = {"task": job.task, "kind": run["kind"], "model": job.model, "dtype": job.train.dtype}
+        files.write_json(aside / "model.json", about | {"window": job.train.window, "carry": job.train.carry})
+    with files.whole_folder(job.folder / "pictures") as aside:
+        pictures.learning_curves(job.folder, aside / "learning_curves.png", f"{run['block']}, {job.name} ({run['cell']})")
+    files.write_json(job.folder / "run.json", run | finished | {"status": "finished", "finished": _now()})
+
+
+def lay_out(jobs: list[worker.Job], block: params.Block) -> None:
+    """What DVC keeps: each training's facts, points, pictures and model, and all curves as one table."""
+    with files.whole_folder(paths.train(block.suite, block.name)) as aside:
+        for job in jobs:
+            (aside / job.name).mkdir()
+            for part in ("run.json", "params.json", "points.jsonl"):
+                shutil.copy(job.folder / part, aside / job.name)
+            for part in ("model", "pictures"):
+                shutil.copytree(job.folder / part, aside / job.name / part)
+    pictures.curve_table({job.name: job.folder for job in jobs}, paths.curves(block.suite, block.name))
+    for job in jobs:
+        run = files.read_json(job.folder / "run.json")
+        best = ", ".join(f"{name} {value:.4g}" for name, value in run["best"].items())
+        print(f"{block.name}/{job.name}: {run['steps']} updates, {run['seconds']:.0f} s, best on validation: {best}")
+
+
+def code_digest(task: str) -> str:
+    """Of the code that decides what a training computes."""
+    root = paths.root()
+    sources = [*sorted((root / "rnn_core").rglob("*.py")), root / "pipelines/worker.py"]
+    sources.append(root / f"pipelines/tasks/{task}.py")
+    return hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()
+
+
+def revision() -> str | None:
+    """The git revision, with `+changes` where the code differs from it; None outside a repository."""
+    head = _git("rev-parse", "HEAD")
+    if head is None:
+        return None
+    return head + ("+changes" if _git("status", "--porcelain", "--", "rnn_core", "pipelines", "params.yaml") else "")
+
+
+def describe(resources: cluster.Resources) -> str:
+    count = f"{resources.workers} worker{'s' if resources.workers > 1 else ''}"
+    return f"{count}, {resources.threads} threads each" + (", a GPU each" if resources.gpus else "")
+
+
+@contextlib.contextmanager
+def _told_errors(jobs: list[worker.Job]) -> Iterator[None]:
+    """A user's mistake that a worker met, raised here in its own words."""
+    try:
+        yield
+    except DataError:
+        _raise_told(jobs)
+        raise
+    _raise_told(jobs)
+
+
+def _raise_told(jobs: list[worker.Job]) -> None:
+    for job in jobs:
+        told = [files.read_json(path) for path in sorted(job.folder.glob("error-*.json"))]
+        told.sort(key=lambda error: "another worker" in error["where"])
+        for error in told[:1]:
+            where = f"{job.folder.parent.name}/{job.name}: {error['where']}"
+            kinds: dict[str, type[UserError]] = {"ConfigError": ConfigError}
+            raise kinds.get(error["type"], DataError)(where, error["found"], error["allowed"])
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One `train` a block: a second one is told so at once."""
+    with worker.locked(folder / "train.lock", seconds=0):
+        yield
+
+
+def _git(*arguments: str) -> str | None:
+    done = subprocess.run(["git", *arguments], cwd=paths.root(), capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+if __name__ == "__main__":
+    cli.stage_main("Train a block's network and its baselines.", train)

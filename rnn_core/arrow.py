@@ -1,0 +1,278 @@
+"""Sequences on disk: an Arrow schema a kind, a writer of shards, and memory-mapped reading into numpy.
+
+Uncompressed IPC files, so that a row is a slice of the mapped file: opening a split costs milliseconds and no heap.
+No nulls; the vocabulary lies beside the shards, in `sidecar.json`.
+"""
+
+import json
+import os
+import re
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rnn_core.errors import DataError
+
+FORMAT_VERSION = "1"
+SPLITS = ("train", "validation", "test")
+SHARD_BYTES = 64 << 20
+BATCH_BYTES = 8 << 20
+
+_IDS = pa.list_(pa.field("item", pa.int32(), nullable=False))
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+
+
+# In each kind the first column has one value a step.
+SCHEMAS: dict[str, pa.Schema] = {
+    # tokens: a piece of the stream; first: the piece begins a new sequence, all others go on with the one before.
+    "language_model": _schema(tokens=_IDS, first=pa.bool_()),
+    # words and tags of a sentence; characters: those of all its words; ends: where each word ends in `characters`.
+    "tagging": _schema(words=_IDS, tags=_IDS, characters=_IDS, ends=_IDS),
+}
+
+
+@dataclass(frozen=True)
+class Lists:
+    """A column of N lists: row i is values[offsets[i]:offsets[i + 1]]."""
+
+    values: NDArray[np.int32]
+    """All rows one after another. Read-only."""
+    offsets: NDArray[np.int64]
+    """N + 1 of them, from 0 to len(values)."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> NDArray[np.int32]:
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+
+class Columns(Mapping[str, Any]):
+    """The columns of a split by name: `Lists` for a list column, a numpy bool array for a bool column.
+
+    With one record batch the values are the mapped file itself. With several, a column is joined (copied) when it is
+    first asked for; data that shall not be copied is read batch by batch, from `batches`.
+    """
+
+    def __init__(self, batches: Sequence[pa.RecordBatch], schema: pa.Schema, metadata: Mapping[str, Any]):
+        self._batches, self._names = batches, schema.names
+        self.metadata = types.MappingProxyType(dict(metadata))
+        self.num_rows = sum(batch.num_rows for batch in batches)
+        self._joined: dict[str, Any] = {}
+
+    @cached_property
+    def batches(self) -> list[dict[str, Any]]:
+        """The columns of each record batch, never copied (offsets and bools are, being small)."""
+        return [{name: _column(batch.column(name)) for name in self._names} for batch in self._batches]
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._joined:
+            self._joined[name] = _join([batch[name] for batch in self.batches])
+        return self._joined[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def to_batch(rows: Sequence[Mapping[str, Any]], kind: str) -> pa.RecordBatch:
+    """Rows of a kind's schema (a sequence of numbers for a list column, a bool for a bool column) as one batch."""
+    schema = SCHEMAS[kind]
+    return pa.record_batch([_array([row[f.name] for row in rows], f.type) for f in schema], schema=schema)
+
+
+def from_rows(rows: Sequence[Mapping[str, Any]], kind: str) -> Columns:
+    """Rows in memory as if they had been read from a split, for examples that a user gives."""
+    return Columns([to_batch(rows, kind)], SCHEMAS[kind], {})
+
+
+class Writer:
+    """Record batches of one split into shards: `train-00000-of-00003.arrow` and so on.
+
+    How many shards there will be is known at the end, so they bear other names until the block ends well.
+    Memory: one batch of at most `batch_bytes` (or of what one `write` brings). The bytes follow from the batches,
+    their order and the metadata alone.
+
+    Args:
+        metadata: text by name, such as task, suite and source checksums; kind and format version are added.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        kind: str,
+        metadata: Mapping[str, str],
+        *,
+        shard_bytes: int = SHARD_BYTES,
+        batch_bytes: int = BATCH_BYTES,
+    ):
+        self._folder, self._split = folder, split
+        about = {**metadata, "format_version": FORMAT_VERSION, "kind": kind}
+        self._schema = SCHEMAS[kind].with_metadata(dict(sorted(about.items())))
+        self._shard_bytes, self._batch_bytes = shard_bytes, batch_bytes
+        self._held: list[pa.RecordBatch] = []
+        self._held_bytes = self._written_bytes = 0
+        self._asides: list[Path] = []
+        self._file: Any = None
+        self.shards: list[Path] = []
+        """The finished files, once the block has ended."""
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
+        if error is None:
+            self._flush()
+            if not self._asides:
+                self._open()
+        self._close()
+        if error is None:
+            for number, aside in enumerate(self._asides):
+                self.shards.append(aside.with_name(shard_name(self._split, number, len(self._asides))))
+                os.replace(aside, self.shards[-1])
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows after those written before."""
+        if self._held and self._held_bytes + batch.nbytes > self._batch_bytes:
+            self._flush()
+        self._held.append(batch)
+        self._held_bytes += batch.nbytes
+
+    def _flush(self) -> None:
+        if not self._held:
+            return
+        if self._file is None or self._written_bytes + self._held_bytes > self._shard_bytes:
+            self._close()
+            self._open()
+        self._file.write_batch(self._held[0] if len(self._held) == 1 else pa.concat_batches(self._held))
+        self._written_bytes += self._held_bytes
+        self._held, self._held_bytes = [], 0
+
+    def _open(self) -> None:
+        self._asides.append(self._folder / f".{self._split}-{len(self._asides):05d}.arrow")
+        self._file, self._written_bytes = pa.ipc.new_file(str(self._asides[-1]), self._schema), 0
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def shard_name(split: str, number: int, total: int) -> str:
+    return f"{split}-{number:05d}-of-{total:05d}.arrow"
+
+
+def read_split(folder: Path, split: str, kind: str) -> Columns:
+    """All shards of a split, memory-mapped; what is read is paged in by the system when it is touched.
+
+    Raises:
+        DataError: no shard or not all of them, a file cut short or damaged, another format version or kind, columns
+            that are not the kind's, nulls, shards of different runs.
+    """
+    batches: list[pa.RecordBatch] = []
+    metadata: dict[str, Any] | None = None
+    for path in _shards(folder, split):
+        shard_batches, shard_metadata = _read_shard(path, kind)
+        batches += shard_batches
+        if metadata is not None and metadata != shard_metadata:
+            raise DataError(str(path), "other metadata than in the shard before it", "shards of one run only")
+        metadata = shard_metadata
+    assert metadata is not None
+    metadata["sources"] = json.loads(metadata.get("sources", "{}"))
+    return Columns([batch for batch in batches if batch.num_rows], SCHEMAS[kind], metadata)
+
+
+def _shards(folder: Path, split: str) -> list[Path]:
+    found = {path.name: path for path in folder.glob(f"{split}-*-of-*.arrow")}
+    totals = {int(match[1]) for name in found if (match := re.fullmatch(r".*-of-(\d{5})\.arrow", name))}
+    if not totals:
+        raise DataError(str(folder), f"no shard of `{split}`", f"{shard_name(split, 0, 1)} and so on, by preprocess")
+    if len(totals) > 1:
+        raise DataError(str(folder), f"shards of `{split}` of several runs", "one run's shards only")
+    wanted = [shard_name(split, number, max(totals)) for number in range(max(totals))]
+    for name in (*wanted, *found):
+        if name not in found or name not in wanted:
+            found_here = "missing" if name in wanted else "one too many"
+            raise DataError(str(folder / name), found_here, f"{len(wanted)} shards, as their names say")
+    return [found[name] for name in wanted]
+
+
+def _read_shard(path: Path, kind: str) -> tuple[list[pa.RecordBatch], dict[str, str]]:
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        metadata = {k.decode(): v.decode() for k, v in (reader.schema.metadata or {}).items()}
+        _check(str(path), reader.schema, metadata, kind)
+        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        for batch in batches:
+            batch.validate()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(str(path), f"no whole Arrow file ({reason})", "run preprocess again") from error
+    for batch in batches:
+        _check_values(str(path), batch)
+    return batches, metadata
+
+
+def _check(where: str, schema: pa.Schema, metadata: Mapping[str, str], kind: str) -> None:
+    for name, wanted in (("format_version", FORMAT_VERSION), ("kind", kind)):
+        if metadata.get(name) != wanted:
+            raise DataError(where, f"{name} is {metadata.get(name)!r}", f"{wanted!r} is wanted: run preprocess again")
+    if not schema.equals(SCHEMAS[kind], check_metadata=False):
+        found = ", ".join(f"{field.name}: {field.type}" for field in schema)
+        wanted = ", ".join(SCHEMAS[kind].names)
+        raise DataError(where, f"the columns {found}", f"{wanted} of `{kind}`, of its types and without nulls")
+
+
+def _check_values(where: str, batch: pa.RecordBatch) -> None:
+    for name, array in zip(batch.schema.names, batch.columns, strict=True):
+        if array.null_count or (pa.types.is_list(array.type) and array.values.null_count):
+            raise DataError(where, f"nulls in `{name}`", "no nulls")
+        if pa.types.is_list(array.type):
+            offsets = array.offsets.to_numpy()
+            if offsets[0] < 0 or np.any(np.diff(offsets) < 0) or offsets[-1] > len(array.values):
+                raise DataError(where, f"damaged offsets in `{name}`", "run preprocess again")
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if not pa.types.is_list(kind):
+        return pa.array(values, kind)
+    offsets = np.cumsum([0, *map(len, values)])
+    assert offsets[-1] < 2**31, "a batch's offsets are int32"
+    flat = np.concatenate([np.asarray(v, np.int32) for v in values]) if values else np.empty(0, np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat), type=kind)
+
+
+def _column(array: pa.Array) -> Lists | NDArray[np.bool_]:
+    if not pa.types.is_list(array.type):
+        flags: NDArray[np.bool_] = array.to_numpy(zero_copy_only=False)
+        return flags
+    offsets = array.offsets.to_numpy()
+    values = array.values.to_numpy(zero_copy_only=True)[offsets[0] : offsets[-1]]
+    return Lists(values, (offsets - offsets[0]).astype(np.int64))
+
+
+def _join(parts: Sequence[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        raise DataError("data", "no rows", "at least one row")
+    if not isinstance(parts[0], Lists):
+        return np.concatenate(parts)
+    values = np.concatenate([part.values for part in parts])
+    values.flags.writeable = False
+    begins = np.cumsum([0] + [len(part.values) for part in parts])
+    ends = [part.offsets[1:] + begin for part, begin in zip(parts, begins, strict=False)]
+    return Lists(values, np.concatenate([np.zeros(1, np.int64), *ends]))

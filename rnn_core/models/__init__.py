@@ -1,0 +1,9 @@
+"""One file a kind of problem: how its windows are filled and assembled, and the layers that read them.
+
+A kind's module offers `Config`, `Sizes` (what the data decide: vocabulary, tags), `network(config, sizes)`,
+`filling(columns, ...)` and `assemble(columns, ...)`. KINDS is the one list.
+"""
+
+from rnn_core.models import language_model, tagging
+
+KINDS = {"language_model": language_model, "tagging": tagging}

@@ -1,0 +1,105 @@
+"""An endless stream: at each step the next element is predicted from all before it.
+
+Mikolov et al. 2010 (Recurrent neural network based language model); Zaremba et al. 2014 for the stack and where
+dropout stands; Gal and Ghahramani 2016 for one mask a lane and window; Press and Wolf 2017 for tied weights.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rnn_core.arrow import Columns
+from rnn_core.heads.softmax import SoftmaxHead
+from rnn_core.lanes import Assemble, Positions, Stream, Window
+from rnn_core.layers import Stack
+from rnn_core.models.network import Network, check_cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    cell: str
+    embedding_size: int
+    hidden_size: int
+    num_layers: int
+    input_dropout: float
+    """On the embeddings."""
+    dropout: float
+    """Between layers and on the output."""
+    tie: bool
+    """One matrix for embeddings and output weights."""
+
+    def __post_init__(self) -> None:
+        check_cell(self.cell)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    vocabulary: int
+
+
+class LanguageModel(nn.Module):
+    """tokens_TB -> hidden_TBH, where H is the embedding size if weights are tied."""
+
+    def __init__(self, config: Config, sizes: Sizes):
+        super().__init__()
+        self.embedding = nn.Embedding(sizes.vocabulary, config.embedding_size)
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        self.stack = Stack(
+            config.cell,
+            config.embedding_size,
+            config.hidden_size,
+            num_layers=config.num_layers,
+            bidirectional=False,
+            input_dropout=config.input_dropout,
+            dropout=config.dropout,
+            first_mask=0,
+        )
+        self.output_size = config.embedding_size if config.tie else config.hidden_size
+        self.project: nn.Module = nn.Identity()
+        if self.output_size != config.hidden_size:
+            self.project = nn.Linear(config.hidden_size, self.output_size)
+
+    def forward(self, window: Window, carry: Any) -> tuple[Tensor, Any]:
+        x_TBE = self.embedding(window.fields["tokens_TB"])
+        draws = window.draws if self.training else None
+        h_TBH, carry = self.stack(x_TBE, window.starts_TB, carry, draws)
+        return self.project(h_TBH), carry
+
+    def initial_carry(self, lanes: int) -> Any:
+        return self.stack.initial_carry(lanes, self.embedding.weight)
+
+
+def network(config: Config, sizes: Sizes) -> Network:
+    model = LanguageModel(config, sizes)
+    tied = model.embedding.weight if config.tie else None
+    return Network(model, SoftmaxHead(model.output_size, sizes.vocabulary, weight=tied))
+
+
+def filling(columns: Columns, *, lanes: int, window: int, seed: int | None, carries: bool) -> Stream:
+    """The stream as lanes: a sequence of n tokens has n-1 steps, each predicting the next token.
+
+    Args:
+        seed: orders the sequences of the stream anew each epoch (a single one stays as it is).
+    """
+    tokens = columns["tokens"]
+    begins_N = tokens.offsets[:-1][columns["first"]]
+    lengths_N = np.diff(np.append(begins_N, tokens.offsets[-1])) - 1
+    some_N = lengths_N > 0
+    return Stream(begins_N[some_N], lengths_N[some_N], lanes=lanes, window=window, seed=seed, carries=carries)
+
+
+def assemble(columns: Columns) -> Assemble:
+    """positions_TB -> tokens_TB and targets_TB."""
+    tokens = columns["tokens"].values
+
+    def fields(positions_TB: Positions) -> dict[str, Tensor]:
+        safe_TB = np.maximum(positions_TB, 0)
+        return {
+            "tokens_TB": torch.from_numpy(tokens[safe_TB].astype(np.int64)),
+            "targets_TB": torch.from_numpy(tokens[safe_TB + 1].astype(np.int64)),
+        }
+
+    return fields

@@ -1,0 +1,57 @@
+"""A model (hidden states from a window) and its head (a loss from hidden states) as one module."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from rnn_core.cells import CELLS
+from rnn_core.errors import ConfigError
+from rnn_core.lanes import Window
+
+Config = TypeVar("Config")
+
+
+class Network(nn.Module):
+    """`network(window, carry) -> (hidden_TBH, carry)`, then `network.loss` or `network.head.predict`."""
+
+    def __init__(self, model: nn.Module, head: nn.Module):
+        super().__init__()
+        self.model, self.head = model, head
+
+    def forward(self, window: Window, carry: Any) -> tuple[Tensor, Any]:
+        return self.model(window, carry)  # type: ignore[no-any-return]
+
+    def loss(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
+        """Sum of the loss over the window's valid steps, in nats, and their count."""
+        return self.head.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB)  # type: ignore[operator,no-any-return]
+
+    def initial_carry(self, lanes: int) -> Any:
+        return self.model.initial_carry(lanes)  # type: ignore[operator]
+
+
+def check_cell(name: str) -> None:
+    """Raises ConfigError where there is no such cell."""
+    if name not in CELLS:
+        raise ConfigError("model.cell", f"found {name!r}", f"allowed are {', '.join(CELLS)}")
+
+
+def widen(config: Config, parameters: Callable[[Config], int], target: int) -> Config:
+    """`config` with the hidden size whose network has as many parameters as `target`, or just fewer.
+
+    So a cell without memory is compared at equal size.
+
+    Args:
+        parameters: how many a network of a config has; grows with its `hidden_size`.
+    """
+    low, high = 1, 2
+    while parameters(dataclasses.replace(config, hidden_size=high)) <= target:  # type: ignore[type-var]
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if parameters(dataclasses.replace(config, hidden_size=middle)) <= target:  # type: ignore[type-var]
+            low = middle
+        else:
+            high = middle
+    return dataclasses.replace(config, hidden_size=low)  # type: ignore[type-var]

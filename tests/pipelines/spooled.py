@@ -1,0 +1,135 @@
+"""What the tests of tracking share: a checkout's folders with trainings that look like finished ones, and servers."""
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipelines import files, ui
+
+POINTS = 1201
+"""More values than one request takes."""
+PREDICTOR = """
+import json
+
+class Predictor:
+    def __init__(self, folder):
+        self.upper = json.loads((folder / "model.json").read_text())["upper"]
+
+    def answers(self, texts):
+        return [{"words": text.split(), "longest": max(map(len, text.split())), "upper": self.upper} for text in texts]
+"""
+
+
+def training(folder: Path, training_id: str, *, points: int = 3, **facts: Any) -> Path:
+    """A training's folder as `train` leaves it; `facts` take the place of those in `run.json`."""
+    about = {
+        "training_id": training_id,
+        "key": "k" * 20,
+        "suite": "sample",
+        "block": "pos_tagging",
+        "task": "pos_tagging",
+        "kind": "tagging",
+        "dataset": "sample",
+        "training": "recurrent",
+        "cell": "lstm",
+        "revision": "abc",
+        "data_digest": "d" * 64,
+        "cluster_job": None,
+        "started": "2026-01-01T10:00:00+00:00",
+        "finished": "2026-01-01T10:01:00+00:00",
+        "status": "finished",
+        "seconds": 60.5,
+        "steps": points,
+        "best": {"accuracy": 96.0},
+    }
+    files.write_json(folder / "run.json", about | facts)
+    files.write_json(folder / "params.json", {"model.cell": "lstm", "train.seed": 1, "long": "x" * 7000})
+    add_points(folder, 0, points)
+    (folder / "pictures").mkdir(exist_ok=True)
+    (folder / "pictures/curve.png").write_bytes(b"a picture")
+    files.write_json(folder / "model/model.json", {"upper": "YES"})
+    return folder
+
+
+def add_points(folder: Path, first: int, last: int) -> None:
+    with (folder / "points.jsonl").open("a") as file:
+        for step in range(first, last):
+            values = {"train/loss": 1 / (step + 1)}
+            file.write(json.dumps({"step": step, "time": 1_000_000 + step, "seconds": 0.1, "values": values}) + "\n")
+
+
+def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "t1") -> None:
+    """A block as `evaluate` leaves it: a recurrent training and a baseline, metrics, an example, the score file."""
+    block = root / "data/runs/sample/pos_tagging"
+    shutil.rmtree(block, ignore_errors=True)
+    training(block / "train/recurrent", training_id, points=POINTS)
+    training(block / "train/memoryless", f"{training_id}-baseline", training="memoryless", cell="memoryless")
+    ids = {"recurrent": training_id, "memoryless": f"{training_id}-baseline"}
+    scores = {"recurrent": {"accuracy": score}, "memoryless": {"accuracy": 70.0}}
+    metrics = {"metric": "accuracy", "direction": "max", "test_digest": test_digest, "trainings": scores}
+    files.write_json(block / "metrics.json", metrics)
+    example = {"text": "a sentence", "answer": {"words": ["a", "sentence"], "longest": 8, "upper": "YES"}}
+    files.write_json(block / "evaluation/evaluated.json", {"trainings": ids, "example": example})
+    files.write_json(
+        root / "data/scores/sample/pos_tagging.json", {"score": score, "run_id": None, "model_version": None}
+    )
+
+
+def code(folder: Path) -> Path:
+    """A stand-in for the repository's code: a `Predictor` that needs no network."""
+    (folder / "rnn_core").mkdir(parents=True)
+    (folder / "rnn_core/__init__.py").write_text("")
+    (folder / "pipelines").mkdir()
+    (folder / "pipelines/__init__.py").write_text("")
+    (folder / "pipelines/predict.py").write_text(PREDICTOR)
+    return folder
+
+
+def rows(store: Path, query: str) -> list[tuple[Any, ...]]:
+    """A query on mlflow's sqlite file, by hand: what is really there, once or twice."""
+    with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def curve(store: Path, training_id: str) -> list[tuple[Any, ...]]:
+    """All stored values of the training's loss: step, value, time."""
+    return rows(
+        store,
+        "select m.step, m.value, m.timestamp from metrics m join tags t on t.run_uuid = m.run_uuid "
+        f"where t.key = 'training_id' and t.value = '{training_id}' and m.key = 'train/loss' order by m.step",
+    )
+
+
+def statuses(store: Path) -> list[str]:
+    return [status for (status,) in rows(store, "select status from runs order by start_time")]
+
+
+def wanted(points: int) -> list[tuple[Any, ...]]:
+    return [(step, 1 / (step + 1), 1_000_000 + step) for step in range(points)]
+
+
+@contextlib.contextmanager
+def server(port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """An mlflow server over the store that DVC_ROOT's checkout has."""
+    with ui.serve(port) as (address, process):
+        yield address, process
+
+
+def python(code: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
+    """A fresh interpreter in another folder, without this repository's code unless PYTHONPATH names it."""
+    known = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=known | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
