@@ -83,7 +83,7 @@ def install(lock: int) -> None:
     if pip.returncode:
         tail = log.read_text(encoding="utf-8").splitlines()[-20:]
         print("\n".join(tail), file=sys.stderr)
-        sys.exit(f"error: {REQUIREMENTS.name}: pip ended with status {pip.returncode}; see the lines above, then try again")
+        sys.exit(f"error: {REQUIREMENTS.name}: pip ended with status {pip.returncode}; see above, then try again")
 
 
 def show(lines: Iterable[str], log: Path, wanted: int) -> None:

@@ -15,7 +15,7 @@ from rnn_core.arrow import SPLITS
 from rnn_core.errors import ConfigError, DataError
 
 CHUNK_BYTES = 1 << 20
-LONGEST_RECORD = 16 << 20
+LONGEST_RECORD = 4 << 20
 NOT_DATA = ("source.json", "limits.json")
 SHARES = {"train": 0.90, "validation": 0.05, "test": 0.05}
 """How one file is split."""

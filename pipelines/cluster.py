@@ -41,7 +41,8 @@ class Resources:
         workers = _number("RNN_WORKERS", 1, 1)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = _number("RNN_THREADS", max(1, cores // workers), 1)
-        return cls(workers=workers, threads=threads, gpus=_number("RNN_GPUS", 0, 0), retries=_number("RNN_RETRIES", 8, 0))
+        gpus, retries = _number("RNN_GPUS", 0, 0), _number("RNN_RETRIES", 8, 0)
+        return cls(workers=workers, threads=threads, gpus=gpus, retries=retries)
 
 
 def job_id() -> str | None:
@@ -109,7 +110,7 @@ def run(work: Callable[[Any, str], None], plan: Any, *, name: str, storage: Path
             name=name,
             storage_path=str(storage),
             failure_config=ray.train.FailureConfig(max_failures=resources.retries),
-            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]  # V2's own RunConfig
         ),
     )
     try:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from pipelines import cli, files, networks, params, paths, pictures, tasks
-from pipelines.tasks import Matrix, Sums, Table
+from pipelines.tasks import Matrix, Table
 from rnn_core.arrow import read_split
 from rnn_core.lanes import Windows
 from rnn_core.models import KINDS
@@ -33,36 +33,55 @@ def evaluate(suite: str, name: str) -> None:
     """
     block = params.block(suite, name)
     folder, arrow = paths.train(suite, name), paths.arrow(suite, name)
-    limits = _limits(paths.raw(suite, name))
-    metric = block.evaluate.metric
-    direction = tasks.load(block.task).METRICS[metric]
-    torch.set_num_threads(files.read_json(folder / RECURRENT / "run.json")["threads"])
-    measured: dict[str, dict[str, float]] = {}
+    runs = {training.name: files.read_json(folder / training.name / "run.json") for training in block.trainings}
+    torch.set_num_threads(runs[RECURRENT]["threads"])
     with files.whole_folder(paths.evaluation(suite, name)) as aside:
-        for training in block.trainings:
-            model = networks.load(folder / training.name / "model")
-            sums = model.task.measure(model.network, test_windows(model, arrow, training.train), model.sidecar)
-            measured[training.name] = model.task.metrics(sums, model.sidecar)
-            (aside / training.name).mkdir()
-            lay_out(model.task.tables(sums, model.sidecar), aside / training.name, f"{name}, {training.name}, test data")
-            shown = ", ".join(f"{key} {value:.4g}" for key, value in measured[training.name].items())
-            print(f"{name}/{training.name}: test {shown}", flush=True)
-    example = _example(folder / RECURRENT / "model", arrow)
-    score = measured[RECURRENT][metric]
+        measured = {t.name: measure(block, t, folder / t.name, arrow, aside / t.name) for t in block.trainings}
+        numbers = compare(block, measured, _limits(paths.raw(suite, name)), test_digest(arrow))
+        score = score_file(block, numbers, runs[RECURRENT])
+        evaluated = {
+            "trainings": {training: run["training_id"] for training, run in runs.items()},
+            "example": _example(folder / RECURRENT / "model", arrow),
+            "score": score,
+        }
+        files.write_json(aside / "evaluated.json", evaluated)
+    files.write_json(paths.metrics(suite, name), numbers)
+    files.write_json(paths.score(suite, name), score)
+
+
+def measure(
+    block: params.Block, training: params.Training, folder: Path, arrow: Path, out: Path
+) -> dict[str, float]:
+    """The scores of one trained network; its tables and pictures into `out`."""
+    model = networks.load(folder / "model")
+    sums = model.task.measure(model.network, test_windows(model, arrow, training.train), model.sidecar)
+    out.mkdir()
+    lay_out(model.task.tables(sums, model.sidecar), out, f"{block.name}, {training.name}, test data")
+    scores = model.task.metrics(sums, model.sidecar)
+    shown = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
+    print(f"{block.name}/{training.name}: test {shown}", flush=True)
+    return scores
+
+
+def compare(
+    block: params.Block, measured: dict[str, dict[str, float]], limits: dict[str, Any], digest: str
+) -> dict[str, Any]:
+    """All numbers of an evaluation; where the best scores are known, also the share of the gap that each closes."""
+    metric = block.evaluate.metric
     numbers: dict[str, Any] = {
         "metric": metric,
-        "direction": direction,
-        "test_digest": test_digest(arrow),
+        "direction": tasks.load(block.task).METRICS[metric],
+        "test_digest": digest,
         "trainings": measured,
         "limits": {key: limits[key] for key in ("best_possible", "best_memoryless") if key in limits},
-        "example": example,
     }
     if limits:
-        closed = gap_closed(score, limits["best_memoryless"], limits["best_possible"], metric)
+        floor, best = limits["best_memoryless"], limits["best_possible"]
+        closed = {name: gap_closed(scores[metric], floor, best, metric) for name, scores in measured.items()}
         numbers["gap_closed"] = closed
-        print(f"{name}: {100 * closed:.1f} % of the gap between the best score without memory and the best is closed")
-    files.write_json(paths.metrics(suite, name), numbers)
-    files.write_json(paths.score(suite, name), score_file(block, numbers, files.read_json(folder / RECURRENT / "run.json")))
+        shown = ", ".join(f"{name} {100 * share:.1f} %" for name, share in closed.items())
+        print(f"{block.name}: best without memory {floor:.4g}, best possible {best:.4g}; of the gap between: {shown}")
+    return numbers
 
 
 def test_windows(model: networks.Model, arrow: Path, train: params.Train) -> Windows:

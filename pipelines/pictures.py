@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipelines import files, points
 
 matplotlib.use("agg")
-from matplotlib import pyplot  # noqa: E402 - after the choice of a backend that needs no screen
+from matplotlib import pyplot
 
 
 def curve_table(folders: Mapping[str, Path], path: Path) -> None:

@@ -18,7 +18,7 @@ class Recorder:
 
     def __init__(self, folder: Path):
         path = folder / NAME
-        self._last = {kind: -1 for kind in ("train", "validation")}
+        self._last = dict.fromkeys(("train", "validation"), -1)
         whole = 0
         if path.exists():
             content = path.read_bytes()

@@ -1,6 +1,6 @@
 """Raw input to an answer, by a model's folder: the same code for the command line, the served model and the tests.
 
-    python -m pipelines.predict <block> [--suite sample|public] TEXT
+python -m pipelines.predict <block> [--suite sample|public] TEXT
 """
 
 import argparse

@@ -21,7 +21,7 @@ from typing import Any
 
 from pipelines import chunks, cli, files, parallel, params, paths, tasks
 from pipelines.chunks import Source
-from pipelines.tally import Read, Tally
+from pipelines.tally import Read, Tally, no_examples
 from pipelines.tasks import BadRecord, Counts, Where
 from rnn_core import arrow
 from rnn_core.config import from_mapping
@@ -144,6 +144,8 @@ class _Run:
             tasks.merge(counts, read.counts)
             tally.add(read)
         tally.check("train", self.max_bad_share)
+        if not any(counts.values()):
+            raise no_examples("train")
         return counts
 
     def encode(self, parts: Iterable[Source], folder: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

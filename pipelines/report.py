@@ -7,66 +7,18 @@ Shows what stands in data/scores/<suite>/<block>.json and nothing else; what is 
 """
 
 import argparse
-import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pipelines import cli, files, params, paths
-from rnn_core.config import from_mapping
+from pipelines.score import Score, read
 from rnn_core.errors import DataError
 
 NOTHING = "n/a"
 PERCENTAGES = ("accuracy",)
 MARKERS = ("<!-- scores:begin -->", "<!-- scores:end -->")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """A score file: the last training of a block, on its test data. Percentages are 0-100."""
-
-    task: str
-    dataset: str
-    metric: str
-    direction: Literal["max", "min"]
-    score: float
-    best_possible: float | None
-    """That of the corpus's generator, where it is known."""
-    baselines: dict[str, float]
-    """Trained ones by name (`memoryless`), and the exact best score without memory, `best_memoryless`."""
-    published: params.Published | None
-    seconds: float
-    parameters: int
-    seeds: tuple[int, ...]
-    revision: str
-    run_id: str
-    model_version: int
-
-    @property
-    def gap_closed(self) -> float | None:
-        """Share (0-1) of the way from the best score without memory to the best score; perplexities in nats."""
-        floor = self.baselines.get("best_memoryless")
-        if floor is None or self.best_possible is None:
-            return None
-        scale = math.log if self.metric == "perplexity" else float
-        best = scale(self.best_possible) - scale(floor)
-        return (scale(self.score) - scale(floor)) / best if best else None
-
-
-def read(text: str, where: str) -> Score:
-    """A score file's text.
-
-    Raises:
-        DataError: it is no JSON.
-        ConfigError: a key is unknown, missing or of the wrong type.
-    """
-    try:
-        return from_mapping(Score, json.loads(text), where)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where}:{error.lineno}", f"no JSON ({error.msg})", "run `make repro` again") from error
 
 
 def read_suite(suite: str) -> dict[str, Score]:
@@ -116,7 +68,8 @@ def _terminal_cells(score: Score | None) -> list[str]:
         return [NOTHING] * 6
     numbers = (score.score, score.best_possible, score.baselines.get("memoryless"))
     shown = [_number(value, score.metric) for value in numbers]
-    return [score.metric, *shown, str(score.model_version), f"{score.seconds:.0f} s"]
+    version = NOTHING if score.model_version is None else str(score.model_version)
+    return [score.metric, *shown, version, f"{score.seconds:.0f} s"]
 
 
 def _markdown(scores: Mapping[str, Score]) -> str:

@@ -56,10 +56,14 @@ class Tally:
         """
         numbers = self.numbers[split]
         if not numbers["steps"]:
-            raise DataError(f"split `{split}`", "no examples", "at least one (is the raw file large enough to split?)")
+            raise no_examples(split)
         names = ("records", "bad_records", "sequences", "rows", "steps")
         size = sum(shard.stat().st_size for shard in shards)
         return {name: numbers[name] for name in names} | {"shards": len(shards), "bytes": size}
+
+
+def no_examples(split: str) -> DataError:
+    return DataError(f"split `{split}`", "no examples", "at least one (is the raw file large enough to split?)")
 
 
 def _row_numbers(batch: pa.RecordBatch) -> dict[str, int]:

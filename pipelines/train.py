@@ -18,7 +18,6 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pipelines import cli, cluster, files, networks, params, paths, pictures, tasks, watch, worker
 from rnn_core.errors import ConfigError, DataError, UserError
@@ -41,15 +40,20 @@ def train(suite: str, name: str) -> None:
             print(f"{name}/{job.name}: trained already ({job.folder.name})")
     if unfinished:
         print(f"{name}: {len(unfinished)} to train on {describe(resources)}", flush=True)
-        with _alone(paths.checkpoints(suite, name)), watch.Watch(unfinished, block.experiment), _told_errors(unfinished):
-            with cluster.joined(resources):
-                session = hashlib.sha256("".join(job.key for job in unfinished).encode()).hexdigest()[:16]
-                storage = paths.checkpoints(suite, name) / "ray"
-                cluster.run(worker.train_all, unfinished, name=f"{name}-{session}", storage=storage, resources=resources)
-                shutil.rmtree(storage, ignore_errors=True)
+        with worker.locked(paths.checkpoints(suite, name) / "train.lock", seconds=0):
+            work(unfinished, block, resources)
     for job in jobs:
         finish(job)
     lay_out(jobs, block)
+
+
+def work(jobs: list[worker.Job], block: params.Block, resources: cluster.Resources) -> None:
+    """Train these in one session of workers, watched."""
+    session = hashlib.sha256("".join(job.key for job in jobs).encode()).hexdigest()[:16]
+    storage = paths.checkpoints(block.suite, block.name) / "ray"
+    with watch.Watch(jobs, block.experiment), _told_errors(jobs), cluster.joined(resources):
+        cluster.run(worker.train_all, jobs, name=f"{block.name}-{session}", storage=storage, resources=resources)
+    shutil.rmtree(storage, ignore_errors=True)
 
 
 def plan(block: params.Block, arrow: Path, checkpoints: Path, threads: int) -> list[worker.Job]:
@@ -134,7 +138,9 @@ def finish(job: worker.Job) -> None:
         about = {"task": job.task, "kind": run["kind"], "model": job.model, "dtype": job.train.dtype}
         files.write_json(aside / "model.json", about | {"window": job.train.window, "carry": job.train.carry})
     with files.whole_folder(job.folder / "pictures") as aside:
-        pictures.learning_curves(job.folder, aside / "learning_curves.png", f"{run['block']}, {job.name} ({run['cell']})")
+        pictures.learning_curves(
+            job.folder, aside / "learning_curves.png", f"{run['block']}, {job.name} ({run['cell']})"
+        )
     files.write_json(job.folder / "run.json", run | finished | {"status": "finished", "finished": _now()})
 
 
@@ -194,13 +200,6 @@ def _raise_told(jobs: list[worker.Job]) -> None:
             where = f"{job.folder.parent.name}/{job.name}: {error['where']}"
             kinds: dict[str, type[UserError]] = {"ConfigError": ConfigError}
             raise kinds.get(error["type"], DataError)(where, error["found"], error["allowed"])
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One `train` a block: a second one is told so at once."""
-    with worker.locked(folder / "train.lock", seconds=0):
-        yield
 
 
 def _git(*arguments: str) -> str | None:

@@ -39,7 +39,8 @@ def serve(port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         environment.create_store(store)
     address = f"http://{HOST}:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", store, "--artifacts-destination", str(environment.artifacts(store))]
+    # Files lie where they would lie without the server, so that a training may use the store either way.
+    command += ["--backend-store-uri", store, "--default-artifact-root", environment.artifacts(store).as_uri()]
     command += ["--uvicorn-opts", "--log-level warning"]
     process = subprocess.Popen(command, env=environment.for_server(), start_new_session=True)
     try:

@@ -7,11 +7,11 @@ into a training's folder:
     finished.json  written last: the training is whole
 """
 
+import contextlib
 import fcntl
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,116 +74,12 @@ def train(job: Job, device: str) -> None:
         UserError: bad data or settings, a loss that is not finite, a full disk.
     """
     torch.set_num_threads(job.threads)
-    writer = _rank() == 0
     job.folder.mkdir(parents=True, exist_ok=True)
-    with locked(job.folder / "writer.lock", LOCK_SECONDS) if writer else _nothing():
-        _train(job, torch.device(device), Recorder(job.folder) if writer else None)
-
-
-def _train(job: Job, device: torch.device, recorder: Recorder | None) -> None:
-    settings, task = job.train, tasks.load(job.task)
-    sidecar = files.read_json(job.arrow / "sidecar.json")
-    lanes = lane_slice(settings.lanes, _rank(), _workers())
-    windows = split_windows(job.arrow, "train", task.KIND, settings, lanes, seed=settings.seed)
-    validation = split_windows(job.arrow, "validation", task.KIND, settings, lanes)
-    torch.manual_seed(settings.seed)
-    network = networks.build(task, job.model, sidecar).to(device, getattr(torch, settings.dtype))
-    total = settings.epochs * windows.per_epoch
-    schedule = optim.schedule(settings.schedule, updates=total, per_epoch=windows.per_epoch)
-    state = bptt.TrainState(
-        network=network,
-        optimizer=optim.optimizer(settings.optimizer, network.parameters()),
-        carry=network.initial_carry(windows.width),
-    )
-    progress = Progress()
-    loaded = checkpoint.load(job.folder / "state", state, network.initial_carry(settings.lanes), key=job.key)
-    if loaded:
-        state.carry = bptt.map_carry(lambda whole: whole[lanes].clone(), loaded.carry)
-        progress = Progress(**loaded.facts["progress"])
-    validate_every = max(1, windows.per_epoch // settings.validations_per_epoch)
-    clock = time.monotonic() - progress.seconds
-    better = min if task.METRICS[job.metric] == "min" else max
-
-    def save() -> None:
-        carry = bptt.map_carry(lambda mine: _gather_lanes(mine, settings.lanes), state.carry)
-        progress.seconds = time.monotonic() - clock
-        facts = {
-            "progress": vars(progress),
-            "seed": settings.seed,
-            "workers": _workers(),
-            "threads": job.threads,
-            "epoch": state.update / windows.per_epoch,
-        }
-        if recorder:
-            checkpoint.save(job.folder / "state", state, carry, key=job.key, facts=facts)
-
-    def validate() -> None:
-        network.eval()
-        sums = task.measure(network, validation, sidecar)
-        network.train()
-        _reduce(list(sums.values()))
-        metrics = task.metrics(sums, sidecar)
-        score = metrics[job.metric]
-        if recorder:
-            recorder.add(state.update, time.monotonic() - clock, {f"validation/{k}": v for k, v in metrics.items()})
-        if progress.best is None or (score != progress.best and better(score, progress.best) == score):
-            progress.best, progress.best_metrics, progress.best_update, progress.waited = score, metrics, state.update, 0
-            if recorder:
-                with files.whole_folder(job.folder / "best") as aside:
-                    checkpoint.save_network(network, aside / "model.safetensors")
-        else:
-            progress.waited += 1
-
-    network.train()
-    steps = bptt.fit(
-        state,
-        lambda update: windows(update).to(device),
-        rate=lambda update: settings.optimizer.rate * schedule(update),
-        clip=settings.clip,
-        k2=settings.k2,
-        reduce=_reduce,
-    )
-    patience = math.inf if settings.patience is None else settings.patience
-    while state.update < total and progress.waited <= patience:
-        step = next(steps)
-        progress.loss_sum += step.loss * step.count
-        progress.count += step.count
-        if step.update % settings.point_steps == 0 or step.update == total:
-            seconds = time.monotonic() - clock
-            values = {
-                "train/loss": progress.loss_sum / max(1, progress.count),
-                "train/gradient_norm": step.gradient_norm,
-                "train/rate": step.rate,
-                "train/epoch": step.update / windows.per_epoch,
-                "train/tokens_per_second": progress.count / max(1e-9, seconds - progress.last_point),
-            }
-            if recorder:
-                recorder.add(step.update, seconds, values)
-            progress.loss_sum, progress.count, progress.last_point = 0.0, 0, seconds
-        due = step.update % validate_every == 0 or step.update == total
-        if due:
-            validate()
-        if due or step.update % settings.checkpoint_steps == 0:
-            save()
-    if recorder:
-        recorder.close()
-        files.write_json(
-            job.folder / "finished.json",
-            {
-                "seconds": progress.seconds,
-                "steps": state.update,
-                "epochs": state.update / windows.per_epoch,
-                "stopped_early": state.update < total,
-                "best": progress.best_metrics,
-                "best_update": progress.best_update,
-                "workers": _workers(),
-                "threads": job.threads,
-                "device": str(device),
-                "parameters": bptt.parameter_count(network),
-                "pad_share": windows.filling.pad_share,
-                "code": job.code,
-            },
-        )
+    if _rank() == 0:
+        with locked(job.folder / "writer.lock", LOCK_SECONDS), contextlib.closing(Recorder(job.folder)) as recorder:
+            _Training(job, torch.device(device), recorder).run()
+    else:
+        _Training(job, torch.device(device), None).run()
 
 
 @dataclass
@@ -191,7 +87,9 @@ class Progress:
     """Where a training stands beside its tensors; kept in `state.json`."""
 
     seconds: float = 0.0
+    """Of training, without the time between a kill and a restart."""
     last_point: float = 0.0
+    """`seconds` at the last point; since then:"""
     loss_sum: float = 0.0
     count: int = 0
     best: float | None = None
@@ -199,6 +97,138 @@ class Progress:
     best_update: int = 0
     waited: int = 0
     """Validations since the best one."""
+
+
+class _Training:
+    """One training on this worker; only the one with a recorder writes."""
+
+    def __init__(self, job: Job, device: torch.device, recorder: Recorder | None):
+        self.job, self.device, self.recorder = job, device, recorder
+        self.task, settings = tasks.load(job.task), job.train
+        self.sidecar = files.read_json(job.arrow / "sidecar.json")
+        self.lanes = lane_slice(settings.lanes, _rank(), _workers())
+        self.windows = split_windows(job.arrow, "train", self.task.KIND, settings, self.lanes, seed=settings.seed)
+        self.validation = split_windows(job.arrow, "validation", self.task.KIND, settings, self.lanes)
+        torch.manual_seed(settings.seed)
+        self.network = networks.build(self.task, job.model, self.sidecar).to(device, getattr(torch, settings.dtype))
+        self.total = settings.epochs * self.windows.per_epoch
+        self.state = bptt.TrainState(
+            network=self.network,
+            optimizer=optim.optimizer(settings.optimizer, self.network.parameters()),
+            carry=self.network.initial_carry(self.windows.width),
+        )
+        self.progress = Progress()
+        self._resume()
+        self.began = time.monotonic() - self.progress.seconds
+
+    def run(self) -> None:
+        settings, progress = self.job.train, self.progress
+        validate_every = max(1, self.windows.per_epoch // settings.validations_per_epoch)
+        patience = math.inf if settings.patience is None else settings.patience
+        steps = self._steps()
+        while self.state.update < self.total and progress.waited <= patience:
+            step = next(steps)
+            progress.loss_sum += step.loss * step.count
+            progress.count += step.count
+            at_end = step.update == self.total
+            if at_end or step.update % settings.point_steps == 0:
+                self._point(step)
+            due = at_end or step.update % validate_every == 0
+            if due:
+                self._validate()
+            if due or step.update % settings.checkpoint_steps == 0:
+                self._save()
+        self._finish()
+
+    def _steps(self) -> Iterator[bptt.Step]:
+        settings = self.job.train
+        schedule = optim.schedule(settings.schedule, updates=self.total, per_epoch=self.windows.per_epoch)
+        self.network.train()
+        return bptt.fit(
+            self.state,
+            lambda update: self.windows(update).to(self.device),
+            rate=lambda update: settings.optimizer.rate * schedule(update),
+            clip=settings.clip,
+            k2=settings.k2,
+            reduce=_reduce,
+        )
+
+    def _resume(self) -> None:
+        """From the newest training state, this worker's lanes of its carry."""
+        everything = self.network.initial_carry(self.job.train.lanes)
+        loaded = checkpoint.load(self.job.folder / "state", self.state, everything, key=self.job.key)
+        if loaded:
+            self.state.carry = bptt.map_carry(lambda whole: whole[self.lanes].clone(), loaded.carry)
+            self.progress = Progress(**loaded.facts["progress"])
+
+    def _point(self, step: bptt.Step) -> None:
+        progress, seconds = self.progress, self._seconds()
+        values = {
+            "train/loss": progress.loss_sum / max(1, progress.count),
+            "train/gradient_norm": step.gradient_norm,
+            "train/rate": step.rate,
+            "train/epoch": step.update / self.windows.per_epoch,
+            "train/tokens_per_second": progress.count / max(1e-9, seconds - progress.last_point),
+        }
+        if self.recorder:
+            self.recorder.add(step.update, seconds, values)
+        progress.loss_sum, progress.count, progress.last_point = 0.0, 0, seconds
+
+    def _validate(self) -> None:
+        """Score on the validation split; the weights of the best one are kept in `best/`."""
+        job, progress = self.job, self.progress
+        sums = self.task.measure(self.network, self.validation, self.sidecar)
+        _reduce(list(sums.values()))
+        metrics = self.task.metrics(sums, self.sidecar)
+        score = metrics[job.metric]
+        if self.recorder:
+            self.recorder.add(self.state.update, self._seconds(), {f"validation/{k}": v for k, v in metrics.items()})
+        if progress.best is not None and not _better(score, progress.best, self.task.METRICS[job.metric]):
+            progress.waited += 1
+            return
+        progress.best, progress.best_metrics = score, metrics
+        progress.best_update, progress.waited = self.state.update, 0
+        if self.recorder:
+            with files.whole_folder(job.folder / "best") as aside:
+                checkpoint.save_network(self.network, aside / "model.safetensors")
+
+    def _save(self) -> None:
+        carry = bptt.map_carry(lambda mine: _gather_lanes(mine, self.job.train.lanes), self.state.carry)
+        self.progress.seconds = self._seconds()
+        facts = {
+            "progress": vars(self.progress),
+            "epoch": self.state.update / self.windows.per_epoch,
+            "seed": self.job.train.seed,
+            "workers": _workers(),
+            "threads": self.job.threads,
+        }
+        if self.recorder:
+            checkpoint.save(self.job.folder / "state", self.state, carry, key=self.job.key, facts=facts)
+
+    def _finish(self) -> None:
+        finished = {
+            "seconds": self._seconds(),
+            "steps": self.state.update,
+            "epochs": self.state.update / self.windows.per_epoch,
+            "stopped_early": self.state.update < self.total,
+            "best": self.progress.best_metrics,
+            "best_update": self.progress.best_update,
+            "workers": _workers(),
+            "threads": self.job.threads,
+            "device": str(self.device),
+            "parameters": bptt.parameter_count(self.network),
+            "pad_share": self.windows.filling.pad_share,
+            "code": self.job.code,
+        }
+        if self.recorder:
+            files.write_json(self.job.folder / "finished.json", finished)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.began
+
+
+def _better(score: float, best: float, direction: str) -> bool:
+    return score > best if direction == "max" else score < best
 
 
 def split_windows(
@@ -245,7 +275,7 @@ def _gather_lanes(mine: Tensor, lanes: int) -> Tensor:
     return torch.cat([part[: s.stop - s.start] for part, s in zip(parts, slices, strict=True)])
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked(path: Path, seconds: float) -> Iterator[None]:
     """No two processes at once: the lock falls with its process, however that ends.
 
@@ -265,8 +295,3 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
                     raise DataError(str(path.parent), found, "wait for it to end, or end it") from None
                 time.sleep(0.2)
         yield
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

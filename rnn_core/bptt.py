@@ -10,6 +10,7 @@ The loop knows no cluster, logging, evaluation or saving: whoever drives it does
 stopping is `break`.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def fit(
         newest = windows(state.update)
         loss, count, carry = _newest_loss(state, newest, windows, k2)
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         totals = torch.tensor([loss.item(), count], dtype=torch.float64)
         reduce([*gradients, totals])
@@ -109,9 +110,7 @@ def fit(
         state.optimizer.step()
         state.carry = carry
         state.update += 1
-        yield Step(
-            update=state.update, loss=loss_sum / max(1, total), count=total, gradient_norm=norm, rate=now
-        )
+        yield Step(update=state.update, loss=loss_sum / max(1, total), count=total, gradient_norm=norm, rate=now)
 
 
 @torch.no_grad()
@@ -147,7 +146,7 @@ def _newest_loss(
     borders = {b for b in borders if begin <= b <= end}
     losses, count = [], 0
     carry = next_carry = state.carry
-    for a, b in _pairs(sorted(borders)):
+    for a, b in itertools.pairwise(sorted(borders)):
         update = a // k1
         window = newest if update == state.update else windows(update)
         part = window if b - a == k1 else window.steps(a - update * k1, b - update * k1)
@@ -159,10 +158,6 @@ def _newest_loss(
         if b == next_begin:
             next_carry = map_carry(Tensor.detach, carry)
     return torch.stack(losses).sum() if len(losses) > 1 else losses[0], count, next_carry
-
-
-def _pairs(borders: list[int]) -> Iterator[tuple[int, int]]:
-    return zip(borders[:-1], borders[1:], strict=True)
 
 
 @torch.no_grad()

@@ -36,9 +36,7 @@ class Loaded:
     facts: Mapping[str, Any]
 
 
-def save(
-    folder: Path, state: TrainState, carry: Carry, *, key: str, facts: Mapping[str, Any], keep: int = 2
-) -> Path:
+def save(folder: Path, state: TrainState, carry: Carry, *, key: str, facts: Mapping[str, Any], keep: int = 2) -> Path:
     """Write `folder/step-<update>`, then remove all but the newest `keep`.
 
     Args:
@@ -79,7 +77,9 @@ def save(
     except (OSError, safetensors.SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         found = f"the training state could not be written: {error}"
-        raise DataError(str(target), found, "free some space; the same command goes on from the state before") from error
+        raise DataError(
+            str(target), found, "free some space; the same command goes on from the state before"
+        ) from error
     for old in sorted(folder.glob("step-*"))[:-keep]:
         shutil.rmtree(old)
     return target
@@ -110,9 +110,7 @@ def load(folder: Path, state: TrainState, carry: Carry, *, key: str) -> Loaded |
         _restore(state, tensors)
         state.update = written["update"]
         names = iter([name for name, _ in _leaves(carry)])
-        return Loaded(
-            update=written["update"], carry=_filled(carry, tensors, names), facts=written["facts"]
-        )
+        return Loaded(update=written["update"], carry=_filled(carry, tensors, names), facts=written["facts"])
     return None
 
 
@@ -171,7 +169,9 @@ def _optimizer_tensors(state: TrainState) -> dict[str, Tensor]:
 
 
 def _restore(state: TrainState, tensors: Mapping[str, Tensor]) -> None:
-    _fill_network(state.network, {k.removeprefix("network."): t for k, t in tensors.items() if k.startswith("network.")})
+    _fill_network(
+        state.network, {k.removeprefix("network."): t for k, t in tensors.items() if k.startswith("network.")}
+    )
     parameters = dict(state.network.named_parameters())
     for key, tensor in tensors.items():
         if key.startswith("optimizer."):

@@ -29,7 +29,7 @@ def from_mapping(cls: type[Config], mapping: Any, where: str) -> Config:
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(where, f"found {_show(mapping)}", "a mapping of names to values is wanted")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name in mapping:
         if name not in fields:
             close = difflib.get_close_matches(str(name), fields, 1)
@@ -88,7 +88,7 @@ def _value(wanted: Any, value: Any, where: str) -> Any:
             if _is_leaf(choice, value):
                 return value
     elif dataclasses.is_dataclass(wanted):
-        return from_mapping(wanted, value, where)
+        return from_mapping(typing.cast(type[Any], wanted), value, where)
     elif origin is Literal:
         if any(value == a and type(value) is type(a) for a in arguments):
             return value

@@ -3,6 +3,8 @@
 Broken invariants of our own are `assert`; these two are for mistakes in settings and in data.
 """
 
+from typing import Any
+
 
 class UserError(Exception):
     """A mistake that the user can mend. Never raised itself: see the two below."""
@@ -17,7 +19,7 @@ class UserError(Exception):
         self.where, self.found, self.allowed = where, found, allowed
         super().__init__(f"{where}: {found}; {allowed}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.where, self.found, self.allowed)
 
 

@@ -142,9 +142,7 @@ class Pack:
 
     carries = False
 
-    def __init__(
-        self, offsets_N: Positions, lengths_N: Positions, *, lanes: int, window: int, seed: int | None = None
-    ):
+    def __init__(self, offsets_N: Positions, lengths_N: Positions, *, lanes: int, window: int, seed: int | None = None):
         _check(lengths_N, lanes, window)
         if int(lengths_N.max()) > window:
             found = f"a sequence of {int(lengths_N.max())} steps fits no lane of a window of {window}"

@@ -37,35 +37,34 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 EOS = "<eos>"
 SEED = 1
-SENTENCES = {"train": 80_000, "validation": 3_000, "test": 4_000}
+SENTENCES = {"train": 60_000, "validation": 3_000, "test": 4_000}
 NEW_STORY = "once upon a time"
 
 SLOTS = {
-    "HERO": "anna boris clara david elena felix greta hugo".split(),
-    "FRIEND": "ivan julia karl laura marco nina oscar paula".split(),
-    "TOWN": "athens bergen cairo delhi geneva lisbon oslo rome".split(),
-    "FOOD": "bread cheese fish honey rice soup cake plums".split(),
-    "WEATHER": "fog frost hail rain sleet snow thunder wind".split(),
-    "ENEMY": "bears dragons ghosts giants pirates thieves trolls wolves".split(),
-    "ANIMAL": "camels cows donkeys goats horses mules pigs sheep".split(),
-    "COLOUR": "black blue brown green grey red white yellow".split(),
+    "HERO": ["anna", "boris", "clara", "david", "elena", "felix", "greta", "hugo"],
+    "FRIEND": ["ivan", "julia", "karl", "laura", "marco", "nina", "oscar", "paula"],
+    "TOWN": ["athens", "bergen", "cairo", "delhi", "geneva", "lisbon", "oslo", "rome"],
+    "FOOD": ["bread", "cheese", "fish", "honey", "rice", "soup", "cake", "plums"],
+    "WEATHER": ["fog", "frost", "hail", "rain", "sleet", "snow", "thunder", "wind"],
+    "ENEMY": ["bears", "dragons", "ghosts", "giants", "pirates", "thieves", "trolls", "wolves"],
+    "COLOUR": ["black", "blue", "brown", "green", "grey", "red", "white", "yellow"],
 }
 TEMPLATES = {
-    NEW_STORY: (1.0, 1.0),
+    NEW_STORY: (0.8, 0.8),
     "HERO walked to TOWN with FRIEND": (3.0, 0.5),
-    "HERO and FRIEND shared FOOD": (3.0, 0.5),
-    "the girl from TOWN was feeding ANIMAL": (2.0, 0.5),
-    "the girls from TOWN were feeding ANIMAL": (2.0, 0.5),
-    "FRIEND sang about WEATHER and wore COLOUR": (3.0, 0.5),
+    "HERO shared FOOD with FRIEND": (3.0, 0.5),
+    "the girl from TOWN was drawing ENEMY": (1.5, 0.5),
+    "the girls from TOWN were drawing ENEMY": (1.5, 0.5),
+    "FRIEND sang through WEATHER while wearing COLOUR": (3.0, 0.5),
     "HERO bought COLOUR boots and FOOD": (3.0, 0.5),
-    "either WEATHER or FOOD made ANIMAL happy": (3.0, 0.5),
+    "either WEATHER or FOOD came from TOWN": (3.0, 0.5),
     "ENEMY came to TOWN through WEATHER": (0.5, 3.0),
-    "neither HERO nor FRIEND feared ENEMY": (0.5, 3.0),
-    "HERO fled from ENEMY through WEATHER": (0.5, 3.0),
-    "the guard in TOWN was hiding FOOD": (0.5, 2.0),
-    "the guards in TOWN were hiding FOOD": (0.5, 2.0),
-    "COLOUR flags warned FRIEND of ENEMY": (0.5, 3.0),
-    "ENEMY wore COLOUR and stole ANIMAL": (0.5, 3.0),
+    "neither HERO nor FRIEND feared WEATHER": (0.5, 3.0),
+    "HERO fought ENEMY near TOWN": (0.5, 3.0),
+    "the guard in COLOUR was hiding FOOD": (0.5, 1.5),
+    "the guards in COLOUR were hiding FOOD": (0.5, 1.5),
+    "COLOUR flags warned FRIEND about ENEMY": (0.5, 3.0),
+    "FRIEND lost COLOUR boots and FOOD": (0.5, 3.0),
 }
 """Template: its weight in each mood."""
 KEEP_MOOD = 0.85

@@ -5,6 +5,7 @@ the wanted ones (seen before a byte is written), too many entries, encryption, a
 """
 
 import contextlib
+import errno
 import lzma
 import shutil
 import stat
@@ -48,7 +49,8 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, int], entries: int 
     except (NotImplementedError, RuntimeError) as error:  # zipfile's words for a method it lacks and for encryption
         raise DataError(str(archive), f"cannot be read: {error}", "a plain archive is wanted") from error
     except OSError as error:
-        if error.errno is not None:
+        # The decompressors' own have no number; a wrong offset in the list of a zip makes an invalid seek.
+        if error.errno not in (None, errno.EINVAL):
             raise
         raise DataError(str(archive), f"corrupt: {error}", "a whole archive is wanted") from error
     if lacking := set(wanted) - found:

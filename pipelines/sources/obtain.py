@@ -86,13 +86,15 @@ def _bring(name: str, file: str, dataset: Dataset, sources: Sources) -> dict[str
         try:
             if way.archive is None:
                 _bring_file(way.place, dataset.files[file], sources.downloads / name, sources.patience)
-                return {file: way.place}
-            _bring_archive(way.place, way.archive, dataset, sources.downloads / name, sources.patience)
-            return dict.fromkeys(dataset.archives[way.archive].members, way.place)
+            else:
+                _bring_archive(way.place, way.archive, dataset, sources.downloads / name, sources.patience)
         except DataError as failure:
             failures.append(failure)
-            if not isinstance(failure, Missing):
-                print(f"{failure.where}: {failure.found}; {failure.allowed}", file=sys.stderr)
+            continue
+        for broken in failures:
+            if not isinstance(broken, Missing):  # told, though another place has helped
+                print(f"{broken.where}: {broken.found}; {broken.allowed}", file=sys.stderr)
+        return dict.fromkeys([file] if way.archive is None else dataset.archives[way.archive].members, way.place)
     tried = ", ".join(f"{failure.where} ({failure.found})" for failure in failures) or "nowhere to look"
     names = " or ".join([file, *(key for key, held in dataset.archives.items() if file in held.members)])
     advice = f"connect to the network, or set {VARIABLE} to a folder or address that has {names} in {name}/"

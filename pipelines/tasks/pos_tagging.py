@@ -6,6 +6,7 @@ Own data: CoNLL-U (https://universaldependencies.org/format.html): a word a line
 each sentence. Comments, multiword-token lines (ID 1-2) and empty nodes (ID 1.1) are skipped; FORM and UPOS are used.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -202,7 +203,7 @@ def answers(network: Network, texts: list[str], sidecar: Sidecar) -> list[dict[s
         answered_TB = network.head.predict(hidden_TBH).argmax(2).cpu().numpy()
         tags[positions_TB[positions_TB >= 0]] = answered_TB[positions_TB >= 0]
     offsets = columns["words"].offsets
-    named = [[sidecar["tags"][tag] for tag in tags[a:b]] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    named = [[sidecar["tags"][tag] for tag in tags[a:b]] for a, b in itertools.pairwise(offsets)]
     return [{"words": list(s.words), "tags": t} for s, t in zip(sentences, named, strict=True)]
 
 

@@ -24,15 +24,16 @@ class TrackingError(UserError):
 
 
 def set_defaults() -> None:
-    """mlflow gives up on a server in seconds, not after the 8 tries of 120 s of its defaults, and draws no bars."""
+    """mlflow gives up on a server in seconds, not after the 8 tries of 120 s of its defaults, and prints nothing."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def for_server() -> dict[str, str]:
-    """Environment of an mlflow server: 2 processes instead of the 10 of its job runner."""
-    return {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    """Environment of an mlflow server: 2 processes instead of the 10 of its job runner, no warnings of its own code."""
+    return {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
 
 
 def uri() -> str:
@@ -52,6 +53,8 @@ def uri() -> str:
 def shown(address: str) -> str:
     """The address as it may be printed: without user name and password."""
     parts = urlsplit(address)
+    if not parts.netloc:
+        return address
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 

@@ -16,19 +16,23 @@ Config = TypeVar("Config")
 class Network(nn.Module):
     """`network(window, carry) -> (hidden_TBH, carry)`, then `network.loss` or `network.head.predict`."""
 
+    model: Any
+    head: Any
+
     def __init__(self, model: nn.Module, head: nn.Module):
         super().__init__()
         self.model, self.head = model, head
 
     def forward(self, window: Window, carry: Any) -> tuple[Tensor, Any]:
-        return self.model(window, carry)  # type: ignore[no-any-return]
+        output: tuple[Tensor, Any] = self.model(window, carry)
+        return output
 
     def loss(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
         """Sum of the loss over the window's valid steps, in nats, and their count."""
-        return self.head.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB)  # type: ignore[operator,no-any-return]
+        return self.head.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB)
 
     def initial_carry(self, lanes: int) -> Any:
-        return self.model.initial_carry(lanes)  # type: ignore[operator]
+        return self.model.initial_carry(lanes)
 
 
 def check_cell(name: str) -> None:

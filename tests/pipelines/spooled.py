@@ -1,4 +1,5 @@
-"""What the tests of tracking share: a checkout's folders with trainings that look like finished ones, and servers."""
+"""What the tests of tracking share: a checkout's folders with trainings that look like finished ones, and a look into
+the store that is not mlflow's own."""
 
 import contextlib
 import json
@@ -7,11 +8,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines import files, ui
+from pipelines import files
 
 POINTS = 1201
 """More values than one request takes."""
@@ -25,6 +25,9 @@ class Predictor:
     def answers(self, texts):
         return [{"words": text.split(), "longest": max(map(len, text.split())), "upper": self.upper} for text in texts]
 """
+
+
+NOLOAD = "ignore:The ``noload`` loader strategy:DeprecationWarning"
 
 
 def training(folder: Path, training_id: str, *, points: int = 3, **facts: Any) -> Path:
@@ -115,15 +118,8 @@ def wanted(points: int) -> list[tuple[Any, ...]]:
     return [(step, 1 / (step + 1), 1_000_000 + step) for step in range(points)]
 
 
-@contextlib.contextmanager
-def server(port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """An mlflow server over the store that DVC_ROOT's checkout has."""
-    with ui.serve(port) as (address, process):
-        yield address, process
-
-
 def python(code: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
-    """A fresh interpreter in another folder, without this repository's code unless PYTHONPATH names it."""
+    """A fresh interpreter in another folder, without this repository's code unless `variables` names it."""
     known = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.Popen(
         [sys.executable, "-c", code],

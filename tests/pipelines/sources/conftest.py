@@ -1,6 +1,7 @@
 """A real server on the loopback, with the bad habits that real servers have."""
 
 import re
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -91,6 +92,11 @@ class FileServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pages: dict[str, Page] = {}
         self.leave = threading.Event()
+
+    def server_bind(self) -> None:
+        """Without the look-up of this machine's name, which takes seconds where there is no network."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
 
     @property
     def url(self) -> str:

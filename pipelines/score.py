@@ -1,0 +1,63 @@
+"""The score file: what a block's last training reached on its test data, small and committed to git.
+
+data/scores/<suite>/<block>.json; `make repro` and `make readme` show nothing else.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines.params import Published
+from rnn_core.config import from_mapping
+from rnn_core.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A score file: the last training of a block, on its test data. Percentages are 0-100."""
+
+    task: str
+    dataset: str
+    metric: str
+    direction: Literal["max", "min"]
+    score: float
+    best_possible: float | None
+    """That of the corpus's generator, where it is known."""
+    baselines: dict[str, float]
+    """Trained ones by name (`memoryless`), and the exact best score without memory, `best_memoryless`."""
+    published: Published | None
+    seconds: float
+    parameters: int
+    seeds: tuple[int, ...]
+    revision: str
+    run_id: str | None
+    model_version: int | str | None
+    """None until `register` has run."""
+
+    @property
+    def gap_closed(self) -> float | None:
+        """Share (0-1) of the way from the best score without memory to the best score, where both are known."""
+        floor = self.baselines.get("best_memoryless")
+        if floor is None or self.best_possible is None:
+            return None
+        return gap_closed(self.score, floor, self.best_possible, self.metric)
+
+
+def gap_closed(score: float, floor: float, best: float, metric: str) -> float:
+    """Share (0-1) of the way from `floor` to `best`; perplexities in nats."""
+    scale = math.log if metric == "perplexity" else float
+    return (scale(score) - scale(floor)) / (scale(best) - scale(floor))
+
+
+def read(text: str, where: str) -> Score:
+    """A score file's text.
+
+    Raises:
+        DataError: it is no JSON.
+        ConfigError: a key is unknown, missing or of the wrong type.
+    """
+    try:
+        return from_mapping(Score, json.loads(text), where)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}:{error.lineno}", f"no JSON ({error.msg})", "run `make repro` again") from error

@@ -1,0 +1,89 @@
+"""The LSTM over a whole window; the cell and its paper are in `rnn_core/cells/lstm.py`.
+
+Forward, with z_t = W_x x_t + b of all steps from one product, and a_t the rows of z_t + W_h h_{t-1}:
+
+    i, f, o = sigmoid(a_i, a_f, a_o)      g = tanh(a_g)
+    c_t = f * c_{t-1} + i * g             h_t = o * tanh(c_t)
+
+Backward, from the last step to the first, where dh_t and dc_t are what has come in from above and from step t + 1:
+
+    dc_t += dh_t * o * (1 - tanh(c_t)^2)
+    da_i = dc_t * g * i (1 - i)           da_f = dc_t * c_{t-1} * f (1 - f)
+    da_g = dc_t * i * (1 - g^2)           da_o = dh_t * tanh(c_t) * o (1 - o)
+    dc_{t-1} = dc_t * f                   dh_{t-1} += W_h^T da_t
+
+    dz_t = da_t                           dW_h = sum over t of da_t h_{t-1}^T, one product
+
+All that dc_t and dh_t are multiplied with is known before the first step back, and is found for the window at once.
+At a reset h_{t-1} and c_{t-1} are zero, and no gradient goes on to them.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from rnn_core.cells import LSTM, Cell, State
+from rnn_core.kernels.window import differentiable, last, marks, recurrent_gradient, states, steps
+
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
+
+
+def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
+    """As every kernel: see `rnn_core.kernels`."""
+    assert isinstance(cell, LSTM)
+    z_TBG = cell.inputs(x_TBD)
+    keep = differentiable(z_TBG, cell.w_h, *state)
+    h_TBH, h_BH, c_BH = _Window.apply(z_TBG, cell.w_h, *state, resets_TB, reverse, keep)
+    return h_TBH, (h_BH, c_BH)
+
+
+class _Window(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, z_TBG: Tensor, w_h: Tensor, h_BH: Tensor, c_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        h_before_TBH, h_after_TBH = states(h_BH, len(z_TBG), reverse)
+        c_before_TBH, c_after_TBH = states(c_BH, len(z_TBG), reverse)
+        # The gates take the place of z, which is the kernel's own and needed no more.
+        i, f, g, o = z_TBG.chunk(4, 2)
+        i_and_f = z_TBG[:, :, : 2 * w_h.shape[1]]
+        tanh_c_TBH, w_h_HG = torch.empty_like(o, memory_format=torch.contiguous_format), w_h.t()
+        windows = z_TBG, i_and_f, i, f, g, o, tanh_c_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
+        for mark, z, i_f, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(
+            marks(resets_TB), *windows, reverse=reverse
+        ):
+            if mark is not None:
+                h = h.masked_fill(mark, 0)  # aside: there it is the output of the step before
+                c.masked_fill_(mark, 0)
+            z.addmm_(h, w_h_HG)
+            i_f.sigmoid_()
+            g_.tanh_()
+            o_.sigmoid_()
+            torch.mul(f_, c, out=c_after).addcmul_(i_, g_)
+            torch.tanh(c_after, out=tanh_c)
+            torch.mul(o_, tanh_c, out=h_after)
+        if keep:
+            ctx.save_for_backward(z_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, w_h, resets_TB)
+            ctx.reverse = reverse
+        return h_after_TBH, last(h_after_TBH, reverse), last(c_after_TBH, reverse)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor, dc_BH: Tensor) -> tuple[Tensor | None, ...]:
+        gates_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, w_h, resets_TB = ctx.saved_tensors
+        marks_T, reverse = marks(resets_TB), ctx.reverse
+        i, f, g, o = gates_TBG.chunk(4, 2)
+        da_TBG = torch.empty_like(gates_TBG)
+        da_i, da_f, da_g, da_o = da_TBG.chunk(4, 2)
+        _sigmoid_backward(g, i, grad_input=da_i)
+        _sigmoid_backward(c_before_TBH, f, grad_input=da_f)
+        _tanh_backward(i, g, grad_input=da_g)
+        _sigmoid_backward(tanh_c_TBH, o, grad_input=da_o)
+        into_c_TBH = torch.ops.aten.tanh_backward(o, tanh_c_TBH)
+        da_ifg = da_TBG[:, :, : 3 * w_h.shape[1]].unflatten(2, (3, -1))
+        dc, dc_B1H = dc_BH, dc_BH[:, None]
+        dh_after_TBH, dh_before_TBH = states(dh_BH, len(dh_TBH), not reverse)
+        return None,

@@ -1,0 +1,52 @@
+"""What the kernels share: the buffer of a window's states, where to reset, and the order of the steps.
+
+A kernel walks over a window three times: all products of the inputs at once, then step by step only what needs the
+state before it, then (backward) everything that does not need the gradient of the step after it at once again. Its
+steps write into buffers of the whole window, so that autograd keeps one record of the window instead of dozens of a
+step, and the gradient of `w_h` is one product over all steps and lanes.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def differentiable(*tensors: Tensor) -> bool:
+    """Whether anything has to be kept for a backward pass."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def states(initial_BH: Tensor, num_steps: int, reverse: bool) -> tuple[Tensor, Tensor]:
+    """(before_TBH, after_TBH): two views, one step apart, of T + 1 states, of which the first processed is set."""
+    states_SBH = initial_BH.new_empty(num_steps + 1, *initial_BH.shape)
+    states_SBH[-1 if reverse else 0] = initial_BH
+    early_TBH, late_TBH = states_SBH[:-1], states_SBH[1:]
+    return (late_TBH, early_TBH) if reverse else (early_TBH, late_TBH)
+
+
+def last(after_TBH: Tensor, reverse: bool) -> Tensor:
+    """The state after the last step that was processed; not a view, for the caller may write to what he gets."""
+    return after_TBH[0 if reverse else -1].clone()
+
+
+def marks(resets_TB: Tensor) -> list[Tensor | None]:
+    """For each step: the lanes to reset (B, 1), or None, which is most of them and costs nothing."""
+    resets = zip(resets_TB[:, :, None], resets_TB.any(1).tolist(), strict=True)
+    return [resets_B1 if any_reset else None for resets_B1, any_reset in resets]
+
+
+def steps(*windows: Tensor | list[Tensor | None], reverse: bool) -> Iterator[tuple[Any, ...]]:
+    """One step's part of each of the windows, step by step."""
+    parts: list[Iterable[Any]] = [w.unbind() if isinstance(w, Tensor) else w for w in windows]
+    in_order = list(zip(*parts, strict=True))
+    return reversed(in_order) if reverse else iter(in_order)
+
+
+def recurrent_gradient(d_TBG: Tensor, h_before_TBH: Tensor, resets_TB: Tensor, marked: bool) -> Tensor:
+    """The gradient of w_h (G, H): the sum over all steps and lanes of d x h, as one product."""
+    if marked:
+        # A choice, not a product with zero: at a reset even a NaN of the old state counts for nothing.
+        h_before_TBH = h_before_TBH.masked_fill(resets_TB[:, :, None], 0)
+    return d_TBG.flatten(0, 1).t() @ h_before_TBH.flatten(0, 1)
