@@ -14,7 +14,7 @@ PARAMS = Path("pipelines/suites/public/params.yaml")
 SCORE = Path("data/scores/public/pos_tagging.json")
 BLOCK = "pos_tagging"
 FLOOR = 75.0
-"""Accuracy that a few hundred updates must reach: the most frequent tag alone gets about 17 %."""
+"""Accuracy that a few hundred updates must reach: the most frequent tag alone gets 16.4 %."""
 
 
 def main() -> None:
@@ -27,11 +27,11 @@ def main() -> None:
 
 
 def prepare() -> None:
-    """One epoch, small layers, no score from before."""
+    """Two epochs (some 300 updates), small layers, no score from before."""
     settings = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     block = settings["blocks"][BLOCK]
     for training in (block, *block["baselines"].values()):
-        training["train"]["epochs"] = 1
+        training["train"]["epochs"] = 2
     block["model"] |= {"embedding_size": 50, "hidden_size": 50}
     block["model"]["characters"] |= {"embedding_size": 16, "hidden_size": 16}
     PARAMS.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
@@ -41,7 +41,7 @@ def prepare() -> None:
 def check() -> None:
     """The score is there, from this training, registered, and far above guessing."""
     score: dict[str, Any] = json.loads(SCORE.read_text(encoding="utf-8"))
-    print(f"real data: accuracy {score['score']:.2f} % after one epoch, {score['seconds']:.0f} s of training")
+    print(f"real data: accuracy {score['score']:.2f} % after two epochs, {score['seconds']:.0f} s of training")
     if score["score"] < FLOOR or not score["run_id"] or not score["model_version"]:
         sys.exit(f"error: {SCORE}: {score}; accuracy of {FLOOR} % or more, a run and a model version are wanted")
 

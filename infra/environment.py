@@ -58,13 +58,21 @@ def make(lock: int) -> None:
     """A new .venv. The children inherit the lock: should this process be killed, nobody starts before they end."""
     python = getattr(sys, "_base_executable", None) or sys.executable
     print(f"environment: making .venv with Python {version()} ({python})", flush=True)
-    shutil.rmtree(VENV, ignore_errors=True)
+    remove()
     subprocess.run([python, "-m", "venv", str(VENV)], check=True, pass_fds=[lock])
     install(lock)
     made_from = STAMP.with_suffix(".new")
     made_from.write_text(f"{stamp()}{version()}\n", encoding="utf-8")
     os.replace(made_from, STAMP)
     print("environment: ready", flush=True)
+
+
+def remove() -> None:
+    """Whatever stands at .venv; of a link the link only, for what it points to is somebody else's."""
+    if VENV.is_symlink():
+        VENV.unlink()
+    elif VENV.exists():
+        shutil.rmtree(VENV)
 
 
 def install(lock: int) -> None:
@@ -97,7 +105,7 @@ def show(lines: Iterable[str], log: Path, wanted: int) -> None:
             if words[:1] in (["Collecting"], ["Processing"]):
                 met += 1
                 if met % 25 == 0 or words[1].startswith("torch=="):
-                    print(f"environment: {met} of {wanted} packages met, now {words[1]}", flush=True)
+                    print(f"environment: {met} of {wanted} packages met, now {words[1].rpartition('/')[2]}", flush=True)
             elif words[:2] == ["Installing", "collected"]:
                 print("environment: all packages are here, unpacking them", flush=True)
 

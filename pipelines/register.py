@@ -29,6 +29,9 @@ class Evaluated:
     block: str
     metrics: dict[str, Any]
     example: dict[str, Any]
+    """A raw input, `text`, and the model's `answer`."""
+    score: dict[str, Any]
+    """The score file without its run and version. From DVC's outputs: the file itself may be older than they are."""
 
     def folder(self, training: str) -> Path:
         return paths.train(self.suite, self.block) / training
@@ -96,8 +99,7 @@ def read(suite: str, block: str) -> Evaluated:
         run = _read(path, f"run {_python()} -m pipelines.train {block} --suite {suite}")
         if (run["training_id"], run["status"]) != (training_id, "finished"):
             raise DataError(str(path), f"training {run['training_id']} is not the one evaluated, {training_id}", again)
-    _read(paths.score(suite, block), again)
-    return Evaluated(suite=suite, block=block, metrics=metrics, example=evaluated["example"])
+    return Evaluated(suite=suite, block=block, metrics=metrics, example=evaluated["example"], score=evaluated["score"])
 
 
 def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], None]) -> None:
@@ -113,10 +115,10 @@ def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], 
     version = tracker.register(evaluated.folder(RECURRENT), evaluated.evaluation)
     if version.new:
         say(f"{suite}/{block}: {version.name} version {version.version}, {version.why}")
-    score = files.read_json(paths.score(suite, block))
-    registered = {**score, "run_id": runs[RECURRENT], "model_version": version.version}
-    if registered != score:
-        files.write_json(paths.score(suite, block), registered)
+    score = {**evaluated.score, "run_id": runs[RECURRENT], "model_version": version.version}
+    path = paths.score(suite, block)
+    if not path.exists() or files.read_json(path) != score:
+        files.write_json(path, score)
 
 
 def _spooled(evaluated: Evaluated) -> str:

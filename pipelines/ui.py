@@ -28,13 +28,12 @@ START_SECONDS = 120
 
 
 @contextlib.contextmanager
-def serve(port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server over the local store, answering when the block begins, ended with it: its address and process.
+def serve(store: str, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server over a store, answering when the block begins, ended with it: its address and process.
 
     Raises:
         TrackingError: it ended by itself, or did not answer within two minutes.
     """
-    store = environment.uri()
     with environment.lock():
         environment.create_store(store)
     address = f"http://{HOST}:{port}"
@@ -70,7 +69,7 @@ def show(port: int | None) -> None:
     if environment.is_server(uri):
         print(f"The tracking server is at {environment.shown(uri).rstrip('/')}{PAGE}")
         return
-    with serve(port or free_port(DEFAULT_PORT)) as (address, process):
+    with serve(uri, port or free_port(DEFAULT_PORT)) as (address, process):
         print(f"MLflow is at {address}{PAGE}\nCtrl+C stops it.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             process.wait()

@@ -1,8 +1,8 @@
 """A made-up corpus of short stories for the language model, with its exact best perplexities.
 
 The process. A story draws one value for each of its slots (who, where, with whom, against whom, ...) and keeps it to
-its end. Each sentence is a template that names some slots, always by the story's values: `HERO fled from ENEMY through
-WEATHER` is "anna fled from wolves through fog" in one story and never anything else there. A hidden mood, calm or
+its end. Each sentence is a template that names some slots, always by the story's values: `ENEMY came to TOWN through
+WEATHER` is "wolves came to oslo through fog" in one story and never anything else there. A hidden mood, calm or
 tense, moves from sentence to sentence and tilts the choice of template. Now and then the template is `once upon a
 time`: a new story begins, and all slots are drawn anew.
 
@@ -21,10 +21,10 @@ values changes only one factor, because a value belongs to one slot: with K valu
 
 The best predictor that sees x_t only is P(x_t+1 | x_t) of the endless stream. With the stationary distribution pi of T,
 P(x_t = a, x_t+1 = b) = (A' diag(pi) T A)[a, b]: values are uniform and those of two slots independent, and no slot
-stands beside itself.
+stands beside itself. The same algorithm, begun at pi with nothing known, is all that a network can know whose memory
+is cut there.
 """
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +33,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipelines import files
 
 Array = NDArray[np.float64]
 EOS = "<eos>"
@@ -75,9 +77,10 @@ class Stories:
     """The process: everything that `generate` draws from and the scores are computed from."""
 
     slots: Mapping[str, Sequence[str]]
-    """Values of each slot, equally many; no word belongs to two slots."""
+    """Values of each slot, equally likely; no word belongs to two slots."""
     templates: Mapping[str, Sequence[float]]
-    """Sentence without its end: weight in each mood. The first one begins a new story."""
+    """Sentence without its end: weight in each mood. The first one begins a new story; its first word is found nowhere
+    else."""
     keep_mood: float
     """Probability that the next sentence has the same mood; the others share the rest."""
 
@@ -111,7 +114,8 @@ class Stories:
     @cached_property
     def states(self) -> list[tuple[int, int, int]]:
         """(mood, template, place in it)."""
-        return [(m, k, i) for m in range(len(self.choice)) for k, line in enumerate(self.lines) for i in range(len(line))]
+        places = [(k, i) for k, line in enumerate(self.lines) for i in range(len(line))]
+        return [(mood, k, i) for mood in range(len(self.choice)) for k, i in places]
 
     @cached_property
     def transitions(self) -> Array:
@@ -138,10 +142,10 @@ class Stories:
 
     @cached_property
     def stationary(self) -> Array:
-        """pi, shape (states,): pi T = pi, the share of time in each state."""
-        count = len(self.states)
-        equations = np.vstack([self.transitions.T - np.eye(count), np.ones(count)])
-        return np.linalg.lstsq(equations, np.append(np.zeros(count), 1.0), rcond=None)[0]
+        """pi, shape (states,): pi T = pi, the share of time in each state. Moods are equally frequent, so a state is
+        as frequent as its template is in its mood, at each place of the template."""
+        share = np.array([self.choice[mood, k] for mood, k, _ in self.states])
+        return share / share.sum()
 
     @cached_property
     def beginning(self) -> Array:
@@ -181,7 +185,7 @@ class Stories:
     def _told(self, word: str, known: Mapping[str, str]) -> float:
         """c_t: how what is known of the values changes the probability of a word."""
         slot = self.slot_of.get(word)
-        if slot not in known:
+        if slot is None or slot not in known:
             return 1.0
         return float(len(self.slots[slot])) if known[slot] == word else 0.0
 
@@ -216,13 +220,6 @@ def best_memoryless(process: Stories, tokens: Sequence[str]) -> float:
     return perplexity(process.memoryless[ids[:-1], ids[1:]])
 
 
-def best_cut(process: Stories, tokens: Sequence[str], window: int) -> float:
-    """Perplexity of exact filtering whose memory is cut: token t is foreseen from those since the last multiple of
-    `window` before it. That is all a network can know whose carry is reset at each window."""
-    pieces = [tokens[i : i + window + 1] for i in range(0, len(tokens) - 1, window)]
-    return perplexity(np.concatenate([process.filtered(piece, process.stationary)[1:] for piece in pieces]))
-
-
 def generate(folder: Path) -> None:
     """Write `train.txt`, `validation.txt`, `test.txt` (a sentence a line, as in PTB) and `limits.json`."""
     rng = random.Random(SEED)
@@ -233,7 +230,7 @@ def generate(folder: Path) -> None:
     limits = {
         "metric": "perplexity",
         "direction": "min",
-        "best_possible": best_possible(STORIES, tokens),
-        "best_memoryless": best_memoryless(STORIES, tokens),
+        "best_possible": round(best_possible(STORIES, tokens), 6),
+        "best_memoryless": round(best_memoryless(STORIES, tokens), 6),
     }
-    (folder / "limits.json").write_text(json.dumps(limits, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    files.write_json(folder / "limits.json", limits)

@@ -78,7 +78,8 @@ def _create(client: MlflowClient, name: str, training: Training, run: Run, evalu
     model_id = _logged_model(client, training, run, evaluation)
     tags = {"training_id": training.id, **evaluation.tags()}
     source = f"models:/{model_id}"
-    return client.create_model_version(name, source, run.info.run_id, tags, model_id=model_id)
+    with _quiet():
+        return client.create_model_version(name, source, run.info.run_id, tags, model_id=model_id)
 
 
 def _logged_model(client: MlflowClient, training: Training, run: Run, evaluation: Evaluation) -> str:

@@ -25,7 +25,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rnn_core.cells import LSTM, Cell, State
-from rnn_core.kernels.window import differentiable, last, marks, recurrent_gradient, states, steps
+from rnn_core.kernels.window import differentiable, gradients, last, marks, recurrent_gradient, states, steps
+from rnn_core.products import adder, linear
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
@@ -34,7 +35,7 @@ _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2
 def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """As every kernel: see `rnn_core.kernels`."""
     assert isinstance(cell, LSTM)
-    z_TBG = cell.inputs(x_TBD)
+    z_TBG = linear(x_TBD, cell.w_x, cell.b)
     keep = differentiable(z_TBG, cell.w_h, *state)
     h_TBH, h_BH, c_BH = _Window.apply(z_TBG, cell.w_h, *state, resets_TB, reverse, keep)
     return h_TBH, (h_BH, c_BH)
@@ -50,7 +51,8 @@ class _Window(torch.autograd.Function):
         # The gates take the place of z, which is the kernel's own and needed no more.
         i, f, g, o = z_TBG.chunk(4, 2)
         i_and_f = z_TBG[:, :, : 2 * w_h.shape[1]]
-        tanh_c_TBH, w_h_HG = torch.empty_like(o, memory_format=torch.contiguous_format), w_h.t()
+        tanh_c_TBH = torch.empty_like(o, memory_format=torch.contiguous_format)
+        add_recurrent = adder(w_h, len(h_BH), len(z_TBG))
         windows = z_TBG, i_and_f, i, f, g, o, tanh_c_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
         for mark, z, i_f, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(
             marks(resets_TB), *windows, reverse=reverse
@@ -58,7 +60,7 @@ class _Window(torch.autograd.Function):
             if mark is not None:
                 h = h.masked_fill(mark, 0)  # aside: there it is the output of the step before
                 c.masked_fill_(mark, 0)
-            z.addmm_(h, w_h_HG)
+            add_recurrent(z, h)
             i_f.sigmoid_()
             g_.tanh_()
             o_.sigmoid_()
@@ -74,16 +76,29 @@ class _Window(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor, dc_BH: Tensor) -> tuple[Tensor | None, ...]:
         gates_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, w_h, resets_TB = ctx.saved_tensors
-        marks_T, reverse = marks(resets_TB), ctx.reverse
         i, f, g, o = gates_TBG.chunk(4, 2)
-        da_TBG = torch.empty_like(gates_TBG)
+        da_TBG, into_c_TBH = torch.empty_like(gates_TBG), torch.empty_like(tanh_c_TBH)
         da_i, da_f, da_g, da_o = da_TBG.chunk(4, 2)
+        # First what dc_t and dh_t are to be multiplied with, at all steps.
         _sigmoid_backward(g, i, grad_input=da_i)
         _sigmoid_backward(c_before_TBH, f, grad_input=da_f)
         _tanh_backward(i, g, grad_input=da_g)
         _sigmoid_backward(tanh_c_TBH, o, grad_input=da_o)
-        into_c_TBH = torch.ops.aten.tanh_backward(o, tanh_c_TBH)
+        _tanh_backward(o, tanh_c_TBH, grad_input=into_c_TBH)
         da_ifg = da_TBG[:, :, : 3 * w_h.shape[1]].unflatten(2, (3, -1))
-        dc, dc_B1H = dc_BH, dc_BH[:, None]
-        dh_after_TBH, dh_before_TBH = states(dh_BH, len(dh_TBH), not reverse)
-        return None,
+        dh_before_TBH, dh_after_TBH = gradients(dh_TBH, dh_BH, ctx.reverse)
+        dc, marks_T = dc_BH.clone(), marks(resets_TB)
+        add_recurrent = adder(w_h.t(), len(dc), len(da_TBG))
+        dc_B1H = dc[:, None]
+        windows = marks_T, da_TBG, da_ifg, da_o, into_c_TBH, f, dh_before_TBH, dh_after_TBH
+        for mark, da, da_ifg_, da_o_, into_c, f_, dh_before, dh in steps(*windows, reverse=not ctx.reverse):
+            dc.addcmul_(dh, into_c)
+            da_ifg_.mul_(dc_B1H)
+            da_o_.mul_(dh)
+            dc.mul_(f_)
+            if mark is not None:
+                da = da.masked_fill(mark, 0)
+                dc.masked_fill_(mark, 0)
+            add_recurrent(dh_before, da)
+        dw_h = recurrent_gradient(da_TBG, h_before_TBH, resets_TB, any(mark is not None for mark in marks_T))
+        return da_TBG, dw_h, dh_before_TBH[-1 if ctx.reverse else 0], dc, None, None, None

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnn_core.products import product
+
 
 def differentiable(*tensors: Tensor) -> bool:
     """Whether anything has to be kept for a backward pass."""
@@ -29,6 +31,19 @@ def states(initial_BH: Tensor, num_steps: int, reverse: bool) -> tuple[Tensor, T
 def last(after_TBH: Tensor, reverse: bool) -> Tensor:
     """The state after the last step that was processed; not a view, for the caller may write to what he gets."""
     return after_TBH[0 if reverse else -1].clone()
+
+
+def gradients(dh_TBH: Tensor, dh_BH: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    """(before_TBH, after_TBH): as `states`, of the states' gradients before anything has come back through a step.
+
+    Args:
+        dh_TBH: of the outputs.
+        dh_BH: of the state after the last step that was processed.
+    """
+    before_TBH, after_TBH = states(torch.zeros_like(dh_BH), len(dh_TBH), reverse)
+    after_TBH.copy_(dh_TBH)
+    after_TBH[0 if reverse else -1] += dh_BH
+    return before_TBH, after_TBH
 
 
 def marks(resets_TB: Tensor) -> list[Tensor | None]:
@@ -49,4 +64,4 @@ def recurrent_gradient(d_TBG: Tensor, h_before_TBH: Tensor, resets_TB: Tensor, m
     if marked:
         # A choice, not a product with zero: at a reset even a NaN of the old state counts for nothing.
         h_before_TBH = h_before_TBH.masked_fill(resets_TB[:, :, None], 0)
-    return d_TBG.flatten(0, 1).t() @ h_before_TBH.flatten(0, 1)
+    return product(d_TBG.flatten(0, 1).t(), h_before_TBH.flatten(0, 1).t())

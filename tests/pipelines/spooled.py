@@ -79,10 +79,9 @@ def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "
     metrics = {"metric": "accuracy", "direction": "max", "test_digest": test_digest, "trainings": scores}
     files.write_json(block / "metrics.json", metrics)
     example = {"text": "a sentence", "answer": {"words": ["a", "sentence"], "longest": 8, "upper": "YES"}}
-    files.write_json(block / "evaluation/evaluated.json", {"trainings": ids, "example": example})
-    files.write_json(
-        root / "data/scores/sample/pos_tagging.json", {"score": score, "run_id": None, "model_version": None}
-    )
+    about = {"score": score, "run_id": None, "model_version": None}
+    files.write_json(block / "evaluation/evaluated.json", {"trainings": ids, "example": example, "score": about})
+    files.write_json(root / "data/scores/sample/pos_tagging.json", about)
 
 
 def code(folder: Path) -> Path:

@@ -24,12 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A real server on a free port: its address and its store's file; `empty.db` is that store before its first run."""
-    home = tmp_path_factory.mktemp("served")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(home))
-        with ui.serve(ui.free_port(0)) as (address, _):
-            shutil.copy(home / "mlflow.db", home / "empty.db")
-            yield address, home / "mlflow.db"
+    store = tmp_path_factory.mktemp("served") / "mlflow.db"
+    with ui.serve(f"sqlite:///{store}", ui.free_port(0)) as (address, _):
+        shutil.copy(store, store.with_name("empty.db"))
+        yield address, store
 
 
 @pytest.fixture
@@ -158,7 +156,8 @@ def test_a_server_that_never_answers_holds_nobody(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         folder = spooled.training(local / "training", "t")
         live = tracking.Live(folder, interval=0.05)
         spooled.add_points(folder, 3, 10)
@@ -172,25 +171,19 @@ def test_a_server_that_never_answers_holds_nobody(
 
 @pytest.mark.outage
 def test_a_server_that_comes_late_and_is_killed_loses_no_point(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    port = ui.free_port(0)
-    store = local / "mlflow.db"
+    port, store = ui.free_port(0), local / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     folder = spooled.training(local / "training", "t", status="running", finished=None)
-    with monkeypatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-        live = tracking.Live(folder, interval=0.1)
-        until(lambda: live._away)
-        patch.delenv("MLFLOW_TRACKING_URI")  # the server's own store is the file; the thread holds on to its address
-        with ui.serve(port) as (address, process):
-            patch.setenv("MLFLOW_TRACKING_URI", address)
-            until(lambda: len(spooled.curve(store, "t")) == 3)
-            spooled.add_points(folder, 3, 500)
-            os.killpg(process.pid, signal.SIGKILL)
-        spooled.add_points(folder, 500, 1000)
-        until(lambda: live._away)
-        patch.delenv("MLFLOW_TRACKING_URI")
-        with ui.serve(port) as (address, process):
-            patch.setenv("MLFLOW_TRACKING_URI", address)
-            assert live.close("FINISHED", timeout=300)
+    live = tracking.Live(folder, interval=0.1)
+    until(lambda: live._away)
+    with ui.serve(f"sqlite:///{store}", port) as (_, process):
+        until(lambda: len(spooled.curve(store, "t")) == 3)
+        spooled.add_points(folder, 3, 500)
+        os.killpg(process.pid, signal.SIGKILL)
+    spooled.add_points(folder, 500, 1000)
+    until(lambda: live._away)
+    with ui.serve(f"sqlite:///{store}", port):
+        assert live.close("FINISHED", timeout=300)
     assert spooled.curve(store, "t") == spooled.wanted(1000)
     assert spooled.statuses(store) == ["FINISHED"]
 

@@ -9,6 +9,7 @@ import torch
 from rnn_core import bptt
 from tests.rnn_core.small import CLIP, LANES, columns_of, network_of, state_of, tokens, windows_of
 
+
 def run(network, windows, updates, k2):
     state = state_of(network)
     steps = bptt.fit(state, windows, rate=lambda update: 0.5, clip=CLIP, k2=k2)

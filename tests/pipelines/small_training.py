@@ -1,0 +1,213 @@
+"""Trainings of a few seconds in processes of their own: to be started, killed anywhere, and started again.
+
+python -m tests.pipelines.small_training JOB RANK WORKERS MEETING      one worker, as `launch` starts it
+python -m tests.pipelines.small_training JOB ray WORKERS -             a driver with Ray's workers
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from pipelines import cluster, files, params, worker
+from pipelines.points import read
+from rnn_core import arrow
+
+VOCABULARY = 11
+MODEL = {
+    "cell": "lstm",
+    "embedding_size": 8,
+    "hidden_size": 12,
+    "num_layers": 2,
+    "input_dropout": 0.2,
+    "dropout": 0.3,
+    "tie": False,
+}
+TRAIN = {
+    "seed": 3,
+    "dtype": "float32",
+    "lanes": 7,
+    "window": 5,
+    "k2": 12,
+    "carry": True,
+    "epochs": 3,
+    "clip": 0.5,
+    "optimizer": {"name": "adamw", "rate": 0.01},
+    "schedule": {"name": "cosine", "warmup": 5},
+    "validations_per_epoch": 2,
+    "patience": None,
+    "checkpoint_steps": 7,
+    "point_steps": 1,
+}
+UPDATES_PER_EPOCH = 100
+
+
+def write_data(folder: Path) -> Path:
+    """An Arrow folder of a language model: a stream in which the next word mostly follows from the last two."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    sizes = {"train": UPDATES_PER_EPOCH * TRAIN["window"] * TRAIN["lanes"] + 1, "validation": 400, "test": 400}
+    for split, size in sizes.items():
+        tokens = [0, 1]
+        for noise in rng.random(size - 2):
+            tokens.append(
+                (3 * tokens[-1] + tokens[-2] + 1) % VOCABULARY if noise < 0.8 else int(noise * 1e6) % VOCABULARY
+            )
+        with arrow.Writer(folder, split, "language_model", {}) as writer:
+            writer.write(arrow.to_batch([{"tokens": np.array(tokens, np.int32), "first": True}], "language_model"))
+    words = [f"w{i}" for i in range(VOCABULARY)]
+    files.write_json(folder / "sidecar.json", {"words": words, "level": "word", "unk": 0, "eos": 1})
+    files.write_json(folder / "summary.json", {"digest": "d"})
+    return folder
+
+
+def write_job(path: Path, data: Path, **train: object) -> Path:
+    """A job as a file beside its training's folder."""
+    path.mkdir(parents=True)
+    files.write_json(path / "job.json", {"arrow": str(data), "train": TRAIN | train})
+    return path
+
+
+def job_of(path: Path) -> worker.Job:
+    written = files.read_json(path / "job.json")
+    return worker.Job(
+        name="recurrent",
+        folder=path / "training",
+        arrow=Path(written["arrow"]),
+        task="language_model",
+        model=MODEL,
+        train=params.from_mapping(params.Train, written["train"], "train"),
+        metric="perplexity",
+        key="key",
+        threads=1,
+        code="code",
+    )
+
+
+class Running:
+    """Workers (or one driver with Ray's) at work; a context that leaves no process behind."""
+
+    def __init__(self, path: Path, workers: int, ray: bool = False):
+        meeting = path / f"meeting-{uuid.uuid4().hex}"
+        ranks = ["ray"] if ray else [str(rank) for rank in range(workers)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "RNN_WORKERS": str(workers), "RNN_THREADS": "1"}
+        self.path, self.points = path, path / "training/points.jsonl"
+        self.processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", __name__, str(path), rank, str(workers), str(meeting)],
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            for rank in ranks
+        ]
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    def wait_for(self, step: int, seconds: float = 120) -> None:
+        """Until the training has recorded this update."""
+        deadline = time.monotonic() + seconds
+        while not (self.points.exists() and any(point["step"] >= step for point in read(self.points.parent))):
+            for process in self.processes:
+                assert process.poll() in (None, 0), process.stderr.read()
+            assert time.monotonic() < deadline, f"no update {step} in {seconds} s"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL, on the processes that were started and on no other."""
+        for process in self.processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def finish(self, seconds: float = 240) -> None:
+        for process in self.processes:
+            _, told = process.communicate(timeout=seconds)
+            assert process.returncode == 0, told
+
+
+def train(path: Path, workers: int) -> list[dict]:
+    """Run to the end, from where it stands; the points."""
+    with Running(path, workers) as running:
+        running.finish()
+    return read(path / "training")
+
+
+def train_until(path: Path, workers: int, step: int) -> None:
+    """Run, and kill all of it when this update is recorded."""
+    with Running(path, workers) as running:
+        running.wait_for(step)
+        running.kill()
+
+
+def numbers(points: list[dict]) -> list[tuple]:
+    """What a training computed, without the times."""
+    timed = ("train/tokens_per_second",)
+    return [(p["step"], {k: v for k, v in p["values"].items() if k not in timed}) for p in points]
+
+
+def losses(points: list[dict]) -> np.ndarray:
+    return np.array([p["values"]["train/loss"] for p in points if "train/loss" in p["values"]])
+
+
+def random_step(below: int) -> int:
+    """Chosen anew each time, and printed, so that a failure can be had again."""
+    step = random.SystemRandom().randrange(2, below)
+    print(f"killed after update {step}")
+    return step
+
+
+def main() -> None:
+    path, rank, workers, meeting = sys.argv[1:]
+    job = job_of(Path(path))
+    if rank == "ray":
+        resources = cluster.Resources.from_environment()
+        with cluster.joined(resources):
+            cluster.run(worker.train_all, [job], name="small", storage=Path(path) / "ray", resources=resources)
+        return
+    if int(workers) > 1:
+        import torch.distributed as dist
+
+        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=int(rank), world_size=int(workers))
+    worker.train_all([job], "cpu")
+
+
+def worker_pids(driver: int) -> list[int]:
+    """Processes of Ray's training workers below a driver (Linux)."""
+    below, found = {driver}, []
+    for _ in range(6):
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rsplit(")", 1)[1].split()
+                command = (stat.parent / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if int(fields[1]) in below:
+                below.add(int(stat.parent.name))
+                if b"RayTrainWorker" in command and int(stat.parent.name) not in found:
+                    found.append(int(stat.parent.name))
+    return found
+
+
+def check_each_step_once(points: list[dict]) -> None:
+    for kind in ("train/loss", "validation/loss"):
+        steps = [p["step"] for p in points if kind in p["values"]]
+        assert steps == sorted(set(steps)), f"{kind}: a step twice or out of order"
+    assert [p["step"] for p in points if "train/loss" in p["values"]] == list(range(1, points[-1]["step"] + 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""A version a training, a champion only by merit, and a lost store filled again from the files."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines import files, paths, register, tracking, ui
+from pipelines.tracking import Evaluation, environment, registry
+from pipelines.tracking.evaluation import verdict
+from rnn_core.errors import DataError
+from tests.pipelines import spooled
+
+pytestmark = pytest.mark.filterwarnings(spooled.NOLOAD)
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "rnn-pos_tagging"
+UNREACHABLE = "http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sqlite store with its tables and nothing in them."""
+    store = tmp_path_factory.mktemp("store") / "mlflow.db"
+    environment.create_store(f"sqlite:///{store}")
+    return store
+
+
+@pytest.fixture
+def root(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout of its own: its folders, its store, stand-in code that needs no network."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    monkeypatch.setattr(registry, "CODE", spooled.code(tmp_path / "code"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    shutil.copy(empty, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+def score_file() -> dict[str, object]:
+    return dict(files.read_json(paths.score("sample", "pos_tagging")))
+
+
+def aliases() -> dict[str, int]:
+    model = tracking.connect().client.get_registered_model(NAME)
+    return {alias: int(version) for alias, version in model.aliases.items()}
+
+
+def test_a_version_is_made_once_and_answers_raw_text_without_pickle(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spooled.checkout(root, score=96.0, training_id="t")
+    register.register("sample", "pos_tagging")
+    assert f"{NAME} version 1, champion: the first one, accuracy 96" in capsys.readouterr().out
+    first = score_file()
+    assert (first["score"], first["model_version"]) == (96.0, 1)
+    register.register("sample", "pos_tagging")
+    assert capsys.readouterr().out == ""
+    assert score_file() == first
+
+    client = tracking.connect().client
+    (version,) = client.search_model_versions(f"name = '{NAME}'")
+    assert version.run_id == first["run_id"]
+    wanted = {"training_id": "t", "metric": "accuracy", "direction": "max", "score": "96.0", "test_digest": "t1"}
+    assert wanted.items() <= version.tags.items()
+    roles = "select t.value from tags t where t.key = 'role' order by 1"
+    assert spooled.rows(root / "mlflow.db", roles) == [("baseline",), ("recurrent",)]
+    evaluation = [file.path for file in client.list_artifacts(first["run_id"], "evaluation")]
+    assert evaluation == ["evaluation/evaluated.json"]
+
+    (folder,) = (root / "mlartifacts").glob("**/MLmodel")
+    assert not [file for file in folder.parent.rglob("*") if "pickle" in file.name or file.suffix in (".pkl", ".pyc")]
+    # Elsewhere: another working folder, without this checkout's code, which is gone.
+    shutil.rmtree(root / "code")
+    (root / "elsewhere").mkdir()
+    load = f"""
+import json, mlflow.pyfunc, pandas
+model = mlflow.pyfunc.load_model("models:/{NAME}@champion")
+answers = model.predict(pandas.DataFrame({{"text": ["one two", "three"]}}))
+print(json.dumps([model.metadata.get_output_schema().input_names(), answers.to_dict("records")]))
+"""
+    process = spooled.python(load, root / "elsewhere", MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false")
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
+    columns, answers = json.loads(said.splitlines()[-1])
+    assert columns == ["longest", "upper", "words"]
+    assert answers == [
+        {"words": ["one", "two"], "longest": 3, "upper": "YES"},
+        {"words": ["three"], "longest": 5, "upper": "YES"},
+    ]
+
+
+def test_the_champion_changes_by_merit_only(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def next_one(training_id: str, score: float, test_digest: str = "t1") -> str:
+        spooled.checkout(root, score=score, training_id=training_id, test_digest=test_digest)
+        register.register("sample", "pos_tagging")
+        return capsys.readouterr().out
+
+    next_one("first", 96.0)
+    assert "not better, accuracy 95 against 96 of version 1" in next_one("worse", 95.0)
+    assert aliases() == {"champion": 1, "challenger": 2}
+    assert "not better" in next_one("equal", 96.0)
+    assert aliases() == {"champion": 1, "challenger": 3}
+    assert "champion: better, accuracy 97 against 96" in next_one("better", 97.0)
+    assert aliases() == {"champion": 4, "challenger": 4}
+    assert "measured on other data" in next_one("other", 99.0, test_digest="t2")
+    assert aliases() == {"champion": 4, "challenger": 5}
+    version = tracking.connect().client.get_model_version(NAME, "5")
+    assert version.description.startswith("no champion: version 4 holds the alias, and was measured on other data")
+    # Moved by hand, it stays there: the same training again decides nothing.
+    tracking.connect().client.set_registered_model_alias(NAME, "champion", "1")
+    assert next_one("better", 97.0) == ""
+    assert aliases() == {"champion": 1, "challenger": 5}
+    assert score_file()["model_version"] == 4
+
+
+@pytest.mark.parametrize(
+    ("direction", "score", "moves"), [("max", 2.0, True), ("max", 0.5, False), ("min", 0.5, True), ("min", 1.0, False)]
+)
+def test_better_follows_the_direction(direction: str, score: float, moves: bool) -> None:
+    one = {"metric": "m", "direction": direction, "test_digest": "t", "text": "", "answer": {}}
+    assert verdict(Evaluation(score=score, **one), 7, Evaluation(score=1.0, **one).tags())[0] is moves
+
+
+def test_a_champion_made_by_hand_is_left_alone() -> None:
+    own = Evaluation(metric="m", direction="max", score=9.0, test_digest="t", text="", answer={})
+    assert verdict(own, 7, {}) == (
+        False,
+        "no champion: version 7 holds the alias, and was measured on other data or otherwise",
+    )
+
+
+def test_a_lost_store_is_filled_again(root: Path, empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spooled.checkout(root, score=96.0, training_id="t")
+    register.register("sample", "pos_tagging")
+    before = score_file()
+    capsys.readouterr()
+    register.missing("sample")
+    assert capsys.readouterr() == ("", "")
+    files.write_json(paths.score("sample", "pos_tagging"), {"score": 1.0, "run_id": "another machine's"})
+    # Another address, as mlflow keeps deleted files open within a process.
+    shutil.copy(empty, root / "new.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/new.db")
+        register.missing("sample")
+    said = capsys.readouterr().out
+    assert said.count("restored: sample/pos_tagging: run ") == 2
+    assert f"{NAME} version 1, champion" in said
+    assert spooled.curve(root / "new.db", "t") == spooled.wanted(spooled.POINTS)
+    assert spooled.statuses(root / "new.db") == ["FINISHED", "FINISHED"]
+    assert spooled.rows(root / "new.db", "select version from model_versions") == [(1,)]
+    after = score_file()
+    assert spooled.rows(root / "new.db", f"select count(*) from runs where run_uuid = '{after['run_id']}'") == [(1,)]
+    assert {**after, "run_id": None} == {**before, "run_id": None}
+
+
+def test_a_deleted_store_is_filled_again_by_a_fresh_process(root: Path) -> None:
+    """As `make repro` does it, without a template: the file is gone."""
+    spooled.checkout(root, score=96.0, training_id="t")
+    (root / "mlflow.db").unlink()
+    heal = f"""
+from pathlib import Path
+from pipelines import paths, register
+paths.root = lambda: Path({str(root)!r})
+register.missing("sample")
+"""
+    process = spooled.python(heal, root, PYTHONPATH=str(ROOT))
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
+    assert f"restored: sample/pos_tagging: {NAME} version 1" in said
+    assert spooled.curve(root / "mlflow.db", "t") == spooled.wanted(spooled.POINTS)
+
+
+def test_without_a_server_it_says_how_to_go_on(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spooled.checkout(root, score=96.0, training_id="t")
+    before = score_file()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", UNREACHABLE.format(port=ui.free_port(0)))
+    monkeypatch.setattr(sys, "argv", ["register", "pos_tagging"])
+    with pytest.raises(SystemExit) as raised:
+        register.main()
+    message = str(raised.value.code)
+    assert message.startswith("error: tracking server http://127.0.0.1:")
+    assert f"2 trainings with {spooled.POINTS + 3} points wait in " in message
+    assert message.endswith("-m pipelines.register pos_tagging --suite sample")
+    assert "\n" not in message
+    assert score_file() == before
+
+    monkeypatch.setattr(sys, "argv", ["register", "--missing"])
+    register.main()
+    assert capsys.readouterr().err.startswith("warning: tracking server http://127.0.0.1:")
+
+
+def test_nothing_finished_costs_nothing(root: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from pipelines import paths, register
+paths.root = lambda: Path({str(root)!r})
+register.missing("sample")
+print([name for name in ("mlflow", "torch", "pandas") if name in sys.modules])
+"""
+    process = spooled.python(code, root, PYTHONPATH=str(ROOT))
+    assert process.communicate()[0] == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "says"),
+    [
+        ("train/recurrent/run.json", {"training_id": "newer", "status": "finished"}, "not the one evaluated"),
+        ("train/memoryless/run.json", {"training_id": "t-baseline", "status": "running"}, "not the one evaluated"),
+        ("metrics.json", None, "cannot be read"),
+    ],
+)
+def test_a_training_without_its_own_evaluation_is_refused(
+    root: Path, file: str, change: dict[str, str] | None, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spooled.checkout(root, score=96.0, training_id="t")
+    path = root / "data/runs/sample/pos_tagging" / file
+    if change:
+        files.write_json(path, change)
+    else:
+        path.write_text("{half")
+    with pytest.raises(DataError, match=says):
+        register.register("sample", "pos_tagging")
+    register.missing("sample")
+    assert capsys.readouterr() == ("", "")

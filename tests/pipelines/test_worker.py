@@ -1,0 +1,120 @@
+"""A training killed anywhere goes on as if nothing had been: bit for bit, or to rounding with other workers."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from pipelines import files
+from tests.pipelines import small_training as small
+
+WORKERS = (1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return small.write_data(tmp_path_factory.mktemp("data") / "arrow")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    """Points of whole trainings by number of workers; each is run when it is first asked for."""
+    kept = {}
+
+    def points(workers, **train):
+        key = (workers, *sorted(train.items()))
+        if key not in kept:
+            path = small.write_job(tmp_path_factory.mktemp("whole") / "job", data, **train)
+            kept[key] = small.train(path, workers)
+        return kept[key]
+
+    return points
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_killed_as_a_whole_it_goes_on_bit_for_bit(data, undisturbed, tmp_path, workers):
+    path = small.write_job(tmp_path / "job", data)
+    small.train_until(path, workers, small.random_step(250))
+    points = small.train(path, workers)
+    assert small.numbers(points) == small.numbers(undisturbed(workers))
+    small.check_each_step_once(points)
+    finished = files.read_json(path / "training/finished.json")
+    assert (finished["steps"], finished["workers"]) == (300, workers)
+
+
+def test_other_numbers_of_workers_change_rounding_only_in_float64(data, undisturbed, tmp_path):
+    """300 updates, the workers changed twice: within 1e-9 of one worker alone."""
+    path = small.write_job(tmp_path / "job", data, dtype="float64")
+    small.train_until(path, 1, 80)
+    small.train_until(path, 3, 170)
+    points = small.train(path, 2)
+    small.check_each_step_once(points)
+    whole = undisturbed(1, dtype="float64")
+    np.testing.assert_allclose(small.losses(points), small.losses(whole), rtol=1e-9)
+    assert len(small.losses(points)) == 300
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 3), (3, 1)])
+def test_other_numbers_of_workers_stay_close_in_float32(data, undisturbed, tmp_path, before, after):
+    path = small.write_job(tmp_path / "job", data)
+    small.train_until(path, before, 101)
+    state = max((path / "training/state").glob("step-*")).name
+    change = int(state.removeprefix("step-"))
+    points = small.train(path, after)
+    ours, whole = small.losses(points), small.losses(undisturbed(before))
+    np.testing.assert_allclose(ours[change : change + 50], whole[change : change + 50], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "workers", [pytest.param(1, marks=pytest.mark.long), 2, pytest.param(3, marks=pytest.mark.long)]
+)
+def test_ray_replaces_a_killed_worker_and_the_losses_are_the_same(data, undisturbed, tmp_path, workers):
+    path = small.write_job(tmp_path / "job", data, epochs=20)
+    with small.Running(path, workers, ray=True) as running:
+        running.wait_for(small.random_step(400))
+        pids = small.worker_pids(running.processes[0].pid)
+        assert len(pids) == workers
+        os.kill(pids[-1], signal.SIGKILL)
+        running.finish()
+    points = small.read(path / "training")
+    assert small.numbers(points) == small.numbers(undisturbed(workers, epochs=20))
+    small.check_each_step_once(points)
+
+
+@pytest.mark.parametrize(
+    "workers", [pytest.param(1, marks=pytest.mark.long), 2, pytest.param(3, marks=pytest.mark.long)]
+)
+def test_the_whole_process_killed_and_started_again_the_losses_are_the_same(data, undisturbed, tmp_path, workers):
+    path = small.write_job(tmp_path / "job", data, epochs=20)
+    with small.Running(path, workers, ray=True) as running:
+        running.wait_for(small.random_step(400))
+        running.kill()
+        deadline = time.monotonic() + 60
+        while small.worker_pids(1) and time.monotonic() < deadline:
+            time.sleep(0.2)
+    with small.Running(path, workers, ray=True) as running:
+        running.finish()
+    points = small.read(path / "training")
+    assert small.numbers(points) == small.numbers(undisturbed(workers, epochs=20))
+    small.check_each_step_once(points)
+
+
+def test_a_finished_training_is_not_trained_again(data, undisturbed, tmp_path):
+    path = small.write_job(tmp_path / "job", data, epochs=1)
+    small.train(path, 1)
+    before = (path / "training/points.jsonl").stat().st_mtime_ns
+    small.train(path, 1)
+    assert (path / "training/points.jsonl").stat().st_mtime_ns == before
+
+
+def test_early_stopping_keeps_the_best_weights(data, tmp_path):
+    path = small.write_job(tmp_path / "job", data, epochs=30, patience=1, optimizer={"name": "adamw", "rate": 0.3})
+    points = small.train(path, 1)
+    finished = files.read_json(path / "training/finished.json")
+    validations = {p["step"]: p["values"]["validation/perplexity"] for p in points if "validation/loss" in p["values"]}
+    assert finished["stopped_early"]
+    assert validations[finished["best_update"]] == min(validations.values()) == finished["best"]["perplexity"]
+    later = [step for step in validations if step > finished["best_update"]]
+    assert len(later) == 2
