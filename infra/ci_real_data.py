@@ -13,8 +13,8 @@ import yaml
 PARAMS = Path("pipelines/suites/public/params.yaml")
 SCORE = Path("data/scores/public/pos_tagging.json")
 BLOCK = "pos_tagging"
-FLOOR = 75.0
-"""Accuracy that a few hundred updates must reach: the most frequent tag alone gets 16.4 %."""
+FLOOR = 60.0
+"""Accuracy that a few hundred updates must reach (79.9 % measured): the most frequent tag alone gets 16.4 %."""
 
 
 def main() -> None:

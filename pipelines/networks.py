@@ -11,7 +11,7 @@ from pipelines.tasks import Sidecar, Task
 from rnn_core import bptt, checkpoint
 from rnn_core.config import from_mapping, to_mapping
 from rnn_core.models import KINDS
-from rnn_core.models.network import Network, widen
+from rnn_core.networks import Network, network, widen
 
 
 def build(task: Task, model: dict[str, Any], sidecar: Sidecar) -> Network:
@@ -20,9 +20,8 @@ def build(task: Task, model: dict[str, Any], sidecar: Sidecar) -> Network:
     Raises:
         ConfigError: a key of `model` is wrong.
     """
-    kind = KINDS[task.KIND]
-    config = from_mapping(kind.Config, model, "model")
-    return kind.network(config, task.sizes(config, sidecar))
+    config = from_mapping(KINDS[task.KIND].Config, model, "model")
+    return network(task.KIND, config, task.sizes(config, sidecar))
 
 
 def widened(task: Task, model: dict[str, Any], like: dict[str, Any], sidecar: Sidecar) -> dict[str, Any]:
@@ -31,7 +30,7 @@ def widened(task: Task, model: dict[str, Any], like: dict[str, Any], sidecar: Si
 
     def parameters(config: Any) -> int:
         with torch.device("meta"):
-            return bptt.parameter_count(kind.network(config, task.sizes(config, sidecar)))
+            return bptt.parameter_count(network(task.KIND, config, task.sizes(config, sidecar)))
 
     target = parameters(from_mapping(kind.Config, like, "model"))
     return to_mapping(widen(from_mapping(kind.Config, model, "model"), parameters, target))
@@ -56,6 +55,6 @@ def load(folder: Path) -> Model:
     """
     about, sidecar = files.read_json(folder / "model.json"), files.read_json(folder / "sidecar.json")
     task = tasks.load(about["task"])
-    network = build(task, about["model"], sidecar).to(getattr(torch, about["dtype"]))
-    checkpoint.load_network(network, folder / "model.safetensors")
-    return Model(task, network.eval().requires_grad_(False), sidecar, about)
+    trained = build(task, about["model"], sidecar).to(getattr(torch, about["dtype"]))
+    checkpoint.load_network(trained, folder / "model.safetensors")
+    return Model(task, trained.eval().requires_grad_(False), sidecar, about)

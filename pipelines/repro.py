@@ -2,7 +2,8 @@
 
     python -m pipelines.repro [--suite sample|public] [--block NAME]
 
-One at a time in a checkout: a second one says whom it waits for. Afterwards the tracking server is sent what it lacks.
+One at a time in a checkout: a second one says whom it waits for. Before, the tracking server is sent what it
+lacks of what lies finished on disk: a new server, or a deleted store, is filled without training.
 """
 
 import argparse
@@ -36,8 +37,8 @@ def reproduce(suite: str, block: str) -> None:
     """
     goal = target(suite, block)
     with turn(f"suite {suite}") as lock:
-        run([sys.executable, "-m", "dvc", "repro", goal], lock)
         run([sys.executable, "-m", "pipelines.register", "--missing", "--suite", suite], lock)
+        run([sys.executable, "-m", "dvc", "repro", goal], lock)
     print()
     print(report.table(suite))
     print("\nCurves, pictures and models: `make ui`, then http://127.0.0.1:5000")

@@ -1,8 +1,8 @@
 """Products of matrices, by oneDNN where that is possible.
 
 In float32 on a CPU torch's own product goes to MKL, on an AMD processor at half of what oneDNN reaches, the library
-that comes with torch and runs its `nn.LSTM`. The two operators used here are torch's, written for its compiler and
-not documented: without them, and for all other types and devices, the product is torch's own.
+that comes with torch and runs its `nn.LSTM`. The operator used here is torch's, written for its compiler and not
+documented: without it, and for all other types and devices, the product is torch's own.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-FEW_STEPS = 16
-"""A weight is packed once a window, which takes as long as one to four of its products: fewer do not win it back."""
-
-_available = torch.backends.mkldnn.is_available() and all(
-    hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
-)
+_available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
@@ -32,19 +27,19 @@ def product(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     return torch.nn.functional.linear(x, w, b)
 
 
-def adder(w: Tensor, rows: int, times: int) -> Callable[[Tensor, Tensor], object]:
-    """A function that adds x w^T to z in place, of (z_BG, x_BD), for use with the same w_GD again and again.
+def outer(dz: Tensor, x: Tensor) -> Tensor:
+    """dz^T x, the gradient of w in x w^T: dz_NG, x_ND -> dw_GD. Not differentiable."""
+    # oneDNN would first turn the left one round in memory. This way that is x, and G is a multiple of H.
+    return product(x.t(), dz.t()).t().contiguous()
 
-    Args:
-        rows: B.
-        times: how often it will be called.
-    """
-    if times < FEW_STEPS or not rows or not _fit(w):
-        w_DG = w.t()
-        return lambda z, x: z.addmm_(x, w_DG)
-    linear_pointwise = torch.ops.mkldnn._linear_pointwise
-    packed = torch.ops.mkldnn._reorder_linear_weight(w, rows)
-    return lambda z, x: z.add_(linear_pointwise(x, packed, None, "none", [], ""))
+
+def adder(w: Tensor) -> Callable[[Tensor, Tensor], object]:
+    """A function of (z_NG, x_ND) that adds x w^T to z in place, for use with the same w_GD again and again."""
+    if _fit(w):
+        linear_pointwise = torch.ops.mkldnn._linear_pointwise
+        return lambda z, x: z.add_(linear_pointwise(x, w, None, "none", [], ""))
+    w_DG = w.t()
+    return lambda z, x: z.addmm_(x, w_DG)
 
 
 def _fit(*matrices: Tensor) -> bool:
@@ -64,6 +59,6 @@ class _Linear(torch.autograd.Function):
         x, w, b = ctx.needs_input_grad
         return (
             product(dz_NG, w_GD.t()) if x else None,
-            product(dz_NG.t(), x_ND.t()) if w else None,
+            outer(dz_NG, x_ND) if w else None,
             dz_NG.sum(0) if b else None,
         )

@@ -39,6 +39,7 @@ ALLOWED_IN_CORE = {
     "optim": (),
     "bptt": ("lanes", "dropout", "optim"),
     "checkpoint": ("bptt", "optim", "lanes"),
+    "networks": ("models", "heads", "lanes"),
 }
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from rnn_core.arrow import Columns
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Windows
-from rnn_core.models.network import Network
+from rnn_core.networks import Network
 
 Counts = dict[str, Counter[str]]
 """How often what occurs, by name of the thing counted: {"words": ..., "characters": ...}."""

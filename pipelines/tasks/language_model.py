@@ -22,7 +22,7 @@ from rnn_core import bptt
 from rnn_core.arrow import Columns
 from rnn_core.lanes import Window, Windows
 from rnn_core.models.language_model import Config, Sizes
-from rnn_core.models.network import Network
+from rnn_core.networks import Network
 
 KIND = "language_model"
 METRICS: dict[str, Literal["max", "min"]] = {"perplexity": "min", "bits_per_character": "min"}

@@ -22,7 +22,7 @@ from rnn_core import arrow, bptt
 from rnn_core.errors import DataError
 from rnn_core.lanes import Windows
 from rnn_core.models import tagging
-from rnn_core.models.network import Network
+from rnn_core.networks import Network
 
 KIND = "tagging"
 METRICS: dict[str, Literal["max", "min"]] = {"accuracy": "max", "accuracy_unseen": "max"}

@@ -27,7 +27,7 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A model version; `new`: whether the registry lacked it; `why` it is the champion or not."""
+    """A model version; `new`: the registry lacked it, or its evaluation; `why` it is the champion or not."""
 
     name: str
     version: int

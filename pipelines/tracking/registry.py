@@ -40,11 +40,9 @@ def register(client: MlflowClient, uri: str, training: Training, run: Run, evalu
         found = client.search_model_versions(f"name = '{name}' and tags.training_id = '{training.id}'")
         version = found[0] if found else _create(client, name, training, run, evaluation)
         # A verdict stands until the evaluation changes: whoever moves the alias by hand has the last word.
-        if found and "verdict" in version.tags and evaluation.tags().items() <= version.tags.items():
-            why = version.tags["verdict"]
-        else:
-            why = _decide(client, version, evaluation)
-    return Registered(name=name, version=int(version.version), new=not found, why=why)
+        judged = "verdict" in version.tags and evaluation.tags().items() <= version.tags.items()
+        why = version.tags["verdict"] if judged else _decide(client, version, evaluation)
+    return Registered(name=name, version=int(version.version), new=not judged, why=why)
 
 
 def _decide(client: MlflowClient, version: ModelVersion, evaluation: Evaluation) -> str:

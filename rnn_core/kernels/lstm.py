@@ -52,7 +52,7 @@ class _Window(torch.autograd.Function):
         i, f, g, o = z_TBG.chunk(4, 2)
         i_and_f = z_TBG[:, :, : 2 * w_h.shape[1]]
         tanh_c_TBH = torch.empty_like(o, memory_format=torch.contiguous_format)
-        add_recurrent = adder(w_h, len(h_BH), len(z_TBG))
+        add_recurrent = adder(w_h)
         windows = z_TBG, i_and_f, i, f, g, o, tanh_c_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
         for mark, z, i_f, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(
             marks(resets_TB), *windows, reverse=reverse
@@ -88,7 +88,7 @@ class _Window(torch.autograd.Function):
         da_ifg = da_TBG[:, :, : 3 * w_h.shape[1]].unflatten(2, (3, -1))
         dh_before_TBH, dh_after_TBH = gradients(dh_TBH, dh_BH, ctx.reverse)
         dc, marks_T = dc_BH.clone(), marks(resets_TB)
-        add_recurrent = adder(w_h.t(), len(dc), len(da_TBG))
+        add_recurrent = adder(w_h.t())
         dc_B1H = dc[:, None]
         windows = marks_T, da_TBG, da_ifg, da_o, into_c_TBH, f, dh_before_TBH, dh_after_TBH
         for mark, da, da_ifg_, da_o_, into_c, f_, dh_before, dh in steps(*windows, reverse=not ctx.reverse):

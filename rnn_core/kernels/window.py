@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_core.products import product
+from rnn_core.products import outer
 
 
 def differentiable(*tensors: Tensor) -> bool:
@@ -64,4 +64,4 @@ def recurrent_gradient(d_TBG: Tensor, h_before_TBH: Tensor, resets_TB: Tensor, m
     if marked:
         # A choice, not a product with zero: at a reset even a NaN of the old state counts for nothing.
         h_before_TBH = h_before_TBH.masked_fill(resets_TB[:, :, None], 0)
-    return product(d_TBG.flatten(0, 1).t(), h_before_TBH.flatten(0, 1).t())
+    return outer(d_TBG.flatten(0, 1), h_before_TBH.flatten(0, 1))

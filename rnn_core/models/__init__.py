@@ -1,7 +1,7 @@
 """One file a kind of problem: how its windows are filled and assembled, and the layers that read them.
 
-A kind's module offers `Config`, `Sizes` (what the data decide: vocabulary, tags), `network(config, sizes)`,
-`filling(columns, ...)` and `assemble(columns, ...)`. KINDS is the one list.
+A kind's module offers `Config`, `Sizes` (what the data decide: vocabulary, tags), `Model(config, sizes)`,
+`filling(columns, ...)` and `assemble(columns)`. KINDS is the one list.
 """
 
 from rnn_core.models import language_model, tagging

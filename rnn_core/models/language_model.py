@@ -12,10 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
-from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.lanes import Assemble, Positions, Stream, Window
 from rnn_core.layers import Stack
-from rnn_core.models.network import Network, check_cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +29,13 @@ class Config:
     tie: bool
     """One matrix for embeddings and output weights."""
 
-    def __post_init__(self) -> None:
-        check_cell(self.cell)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
     vocabulary: int
 
 
-class LanguageModel(nn.Module):
+class Model(nn.Module):
     """tokens_TB -> hidden_TBH, where H is the embedding size if weights are tied."""
 
     def __init__(self, config: Config, sizes: Sizes):
@@ -57,6 +52,8 @@ class LanguageModel(nn.Module):
             dropout=config.dropout,
             first_mask=0,
         )
+        self.num_classes = sizes.vocabulary
+        self.tied_weight = self.embedding.weight if config.tie else None
         self.output_size = config.embedding_size if config.tie else config.hidden_size
         self.project: nn.Module = nn.Identity()
         if self.output_size != config.hidden_size:
@@ -70,12 +67,6 @@ class LanguageModel(nn.Module):
 
     def initial_carry(self, lanes: int) -> Any:
         return self.stack.initial_carry(lanes, self.embedding.weight)
-
-
-def network(config: Config, sizes: Sizes) -> Network:
-    model = LanguageModel(config, sizes)
-    tied = model.embedding.weight if config.tie else None
-    return Network(model, SoftmaxHead(model.output_size, sizes.vocabulary, weight=tied))
 
 
 def filling(columns: Columns, *, lanes: int, window: int, seed: int | None, carries: bool) -> Stream:

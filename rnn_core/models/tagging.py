@@ -14,10 +14,8 @@ from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
 from rnn_core.errors import ConfigError
-from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.lanes import Assemble, Pack, Positions, Window, pack
 from rnn_core.layers import Stack
-from rnn_core.models.network import Network, check_cell
 
 PADDING, UNKNOWN = 0, 1
 CHARACTER_WINDOW = 32
@@ -32,9 +30,6 @@ class CharacterConfig:
     embedding_size: int
     hidden_size: int
     """Of each of the two directions."""
-
-    def __post_init__(self) -> None:
-        check_cell(self.cell)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +50,6 @@ class Config:
     """Words rarer in training are known by their spelling only."""
     characters: CharacterConfig | None
     """None reads no spelling."""
-
-    def __post_init__(self) -> None:
-        check_cell(self.cell)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +86,7 @@ class Speller(nn.Module):
         return torch.cat([forward[fields["word_ends_N"]], backward[fields["word_begins_N"]]], dim=1)
 
 
-class Tagger(nn.Module):
+class Model(nn.Module):
     """words_TB and their spelling -> hidden_TBH."""
 
     def __init__(self, config: Config, sizes: Sizes):
@@ -114,6 +106,7 @@ class Tagger(nn.Module):
             dropout=config.dropout,
             first_mask=WORD_MASK + 1,
         )
+        self.output_size, self.num_classes, self.tied_weight = self.stack.output_size, sizes.tags, None
 
     def forward(self, window: Window, carry: Any) -> tuple[Tensor, Any]:
         draws = window.draws if self.training else None
@@ -133,10 +126,6 @@ class Tagger(nn.Module):
     def initial_carry(self, lanes: int) -> Any:
         """Nothing: whole sentences stand in a window."""
         return ()
-
-
-def network(config: Config, sizes: Sizes) -> Network:
-    return Network(Tagger(config, sizes), SoftmaxHead(_output_size(config), sizes.tags))
 
 
 def filling(columns: Columns, *, lanes: int, window: int, seed: int | None, carries: bool) -> Pack:
@@ -214,7 +203,3 @@ class _Spellings:
             "word_begins_N": torch.from_numpy(begins_N),
             "word_ends_N": torch.from_numpy(ends_N),
         }
-
-
-def _output_size(config: Config) -> int:
-    return config.hidden_size * (2 if config.bidirectional else 1)

@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipelines import files
+from pipelines.tracking import environment
 
 POINTS = 1201
 """More values than one request takes."""
@@ -59,6 +62,14 @@ def training(folder: Path, training_id: str, *, points: int = 3, **facts: Any) -
     (folder / "pictures/curve.png").write_bytes(b"a picture")
     files.write_json(folder / "model/model.json", {"upper": "YES"})
     return folder
+
+
+def empty_store(factory: pytest.TempPathFactory, store: Path) -> Path:
+    """A sqlite store with its tables and nothing in them, as `store`; made once for all tests, it takes seconds."""
+    template = factory.getbasetemp() / "empty" / "mlflow.db"
+    environment.create_store(f"sqlite:///{template}")
+    shutil.copy(template, store)
+    return store
 
 
 def add_points(folder: Path, first: int, last: int) -> None:

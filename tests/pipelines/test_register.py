@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import files, paths, register, tracking, ui
-from pipelines.tracking import Evaluation, environment, registry
+from pipelines.tracking import Evaluation, registry
 from pipelines.tracking.evaluation import verdict
 from rnn_core.errors import DataError
 from tests.pipelines import spooled
@@ -20,22 +20,14 @@ NAME = "rnn-pos_tagging"
 UNREACHABLE = "http://127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sqlite store with its tables and nothing in them."""
-    store = tmp_path_factory.mktemp("store") / "mlflow.db"
-    environment.create_store(f"sqlite:///{store}")
-    return store
-
-
 @pytest.fixture
-def root(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout of its own: its folders, its store, stand-in code that needs no network."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     monkeypatch.setattr(registry, "CODE", spooled.code(tmp_path / "code"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    shutil.copy(empty, tmp_path / "mlflow.db")
+    spooled.empty_store(tmp_path_factory, tmp_path / "mlflow.db")
     return tmp_path
 
 
@@ -132,7 +124,9 @@ def test_a_champion_made_by_hand_is_left_alone() -> None:
     )
 
 
-def test_a_lost_store_is_filled_again(root: Path, empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_store_is_filled_again(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
     spooled.checkout(root, score=96.0, training_id="t")
     register.register("sample", "pos_tagging")
     before = score_file()
@@ -141,7 +135,7 @@ def test_a_lost_store_is_filled_again(root: Path, empty: Path, capsys: pytest.Ca
     assert capsys.readouterr() == ("", "")
     files.write_json(paths.score("sample", "pos_tagging"), {"score": 1.0, "run_id": "another machine's"})
     # Another address, as mlflow keeps deleted files open within a process.
-    shutil.copy(empty, root / "new.db")
+    spooled.empty_store(tmp_path_factory, root / "new.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/new.db")
         register.missing("sample")

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import time
@@ -23,19 +22,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A real server on a free port: its address and its store's file; `empty.db` is that store before its first run."""
-    store = tmp_path_factory.mktemp("served") / "mlflow.db"
+    """A real server on a free port: its address and its store's file."""
+    store = spooled.empty_store(tmp_path_factory, tmp_path_factory.mktemp("served") / "mlflow.db")
     with ui.serve(f"sqlite:///{store}", ui.free_port(0)) as (address, _):
-        shutil.copy(store, store.with_name("empty.db"))
         yield address, store
 
 
 @pytest.fixture
-def local(served: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def local(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout of its own with a fresh sqlite store; the folder."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copy(served[1].with_name("empty.db"), tmp_path / "mlflow.db")
+    spooled.empty_store(tmp_path_factory, tmp_path / "mlflow.db")
     return tmp_path
 
 

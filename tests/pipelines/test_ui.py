@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import ui
+from tests.pipelines import spooled
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +30,10 @@ def test_a_taken_port_is_left_alone() -> None:
         assert ui.free_port(port) not in (port, 0)
 
 
-def test_it_serves_until_it_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_serves_until_it_is_stopped(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spooled.empty_store(tmp_path_factory, tmp_path / "mlflow.db")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     command = [sys.executable, "-m", "pipelines.ui", "--port", str(ui.free_port(0))]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -41,4 +45,3 @@ def test_it_serves_until_it_is_stopped(tmp_path: Path, monkeypatch: pytest.Monke
     assert process.returncode == 0
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(address)
-    assert (tmp_path / "mlflow.db").exists()

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from rnn_core import arrow, bptt, optim
+from rnn_core import arrow, bptt, networks, optim
 from rnn_core.lanes import Windows
 from rnn_core.models import language_model
 
@@ -25,7 +25,7 @@ def network_of(cell="lstm", dropout=0.3, layers=2):
     config = language_model.Config(
         cell=cell, embedding_size=5, hidden_size=6, num_layers=layers, input_dropout=dropout, dropout=dropout, tie=False
     )
-    return language_model.network(config, language_model.Sizes(vocabulary=VOCABULARY)).double()
+    return networks.network("language_model", config, language_model.Sizes(vocabulary=VOCABULARY)).double()
 
 
 def state_of(network, lanes=LANES):

@@ -1,4 +1,4 @@
-"""The training loop against loops written out here from the design's words; gradients that must or must not be there."""
+"""The training loop against loops written out from the design's words; gradients that must, or must not, be there."""
 
 import itertools
 

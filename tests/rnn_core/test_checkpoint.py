@@ -9,7 +9,7 @@ import textwrap
 import pytest
 import torch
 
-from rnn_core import bptt, checkpoint, optim
+from rnn_core import bptt, checkpoint, networks, optim
 from rnn_core.errors import ConfigError, DataError
 from tests.rnn_core.small import CLIP, LANES, columns_of, network_of, state_of, tokens, windows_of
 
@@ -122,14 +122,14 @@ def test_weights_alone_go_there_and_back_with_a_tied_one_once(tmp_path):
     config = language_model.Config(
         cell="gru", embedding_size=5, hidden_size=6, num_layers=1, input_dropout=0, dropout=0, tie=True
     )
-    networks = [language_model.network(config, language_model.Sizes(vocabulary=9)) for _ in range(2)]
-    checkpoint.save_network(networks[0], tmp_path / "w.safetensors")
-    checkpoint.load_network(networks[1], tmp_path / "w.safetensors")
-    for mine, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+    pair = [networks.network("language_model", config, language_model.Sizes(vocabulary=9)) for _ in range(2)]
+    checkpoint.save_network(pair[0], tmp_path / "w.safetensors")
+    checkpoint.load_network(pair[1], tmp_path / "w.safetensors")
+    for mine, other in zip(pair[0].parameters(), pair[1].parameters(), strict=True):
         assert torch.equal(mine, other)
-    other_shape = language_model.network(config, language_model.Sizes(vocabulary=10))
+    other_shape = networks.network("language_model", config, language_model.Sizes(vocabulary=10))
     with pytest.raises(DataError, match="weights that do not fit"):
         checkpoint.load_network(other_shape, tmp_path / "w.safetensors")
     (tmp_path / "w.safetensors").write_bytes(b"no")
     with pytest.raises(DataError, match="weights that do not fit"):
-        checkpoint.load_network(networks[1], tmp_path / "w.safetensors")
+        checkpoint.load_network(pair[1], tmp_path / "w.safetensors")

@@ -1,4 +1,4 @@
-"""A model (hidden states from a window) and its head (a loss from hidden states) as one module."""
+"""A model (hidden states from a window) and its head (a loss from hidden states) as one network."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from rnn_core.cells import CELLS
-from rnn_core.errors import ConfigError
+from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.lanes import Window
+from rnn_core.models import KINDS
 
 Config = TypeVar("Config")
 
@@ -35,10 +35,18 @@ class Network(nn.Module):
         return self.model.initial_carry(lanes)
 
 
-def check_cell(name: str) -> None:
-    """Raises ConfigError where there is no such cell."""
-    if name not in CELLS:
-        raise ConfigError("model.cell", f"found {name!r}", f"allowed are {', '.join(CELLS)}")
+def network(kind: str, config: Any, sizes: Any) -> Network:
+    """A network with fresh weights from torch's present random state.
+
+    Args:
+        kind: a name in KINDS.
+        config, sizes: that kind's `Config` and `Sizes`.
+
+    Raises:
+        ConfigError: no such cell, or sizes that do not fit each other.
+    """
+    model = KINDS[kind].Model(config, sizes)
+    return Network(model, SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight))
 
 
 def widen(config: Config, parameters: Callable[[Config], int], target: int) -> Config:
@@ -49,13 +57,17 @@ def widen(config: Config, parameters: Callable[[Config], int], target: int) -> C
     Args:
         parameters: how many a network of a config has; grows with its `hidden_size`.
     """
+
+    def sized(hidden_size: int) -> Config:
+        return dataclasses.replace(config, hidden_size=hidden_size)  # type: ignore[type-var]
+
     low, high = 1, 2
-    while parameters(dataclasses.replace(config, hidden_size=high)) <= target:  # type: ignore[type-var]
+    while parameters(sized(high)) <= target:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        if parameters(dataclasses.replace(config, hidden_size=middle)) <= target:  # type: ignore[type-var]
+        if parameters(sized(middle)) <= target:
             low = middle
         else:
             high = middle
-    return dataclasses.replace(config, hidden_size=low)  # type: ignore[type-var]
+    return sized(low)

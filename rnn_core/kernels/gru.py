@@ -1,0 +1,76 @@
+"""The GRU over a whole window; the cell and its paper are in `rnn_core/cells/gru.py`.
+
+Forward, with x_r, x_z, x_n the rows of W_x x_t + b of all steps from one product, u_* those of W_h h_{t-1}, and
+m = u_n + b_hn:
+
+    r, z = sigmoid(x_r + u_r, x_z + u_z)  n = tanh(x_n + r * m)
+    h_t = (1 - z) * n + z * h_{t-1}
+
+Backward, from the last step to the first, where dh_t is what has come in from above and from step t + 1, and da_* is
+the gradient of what a gate is the sigmoid or tanh of:
+
+    da_n = dh_t * (1 - z) * (1 - n^2)     dm = da_n * r
+    da_r = da_n * m * r (1 - r)           da_z = dh_t * (h_{t-1} - n) * z (1 - z)
+    dh_{t-1} += dh_t * z + W_h^T (da_r, da_z, dm)
+
+    dx_t = (da_r, da_z, da_n)             db_hn = sum of dm
+    dW_h = sum over t of (da_r, da_z, dm) h_{t-1}^T, one product
+
+All that dh_t is multiplied with is known before the first step back, and is found for the window at once.
+At a reset h_{t-1} is zero, and no gradient goes on to it.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from rnn_core.cells import GRU, Cell, State
+from rnn_core.kernels.window import differentiable, gradients, last, marks, recurrent_gradient, states, steps
+from rnn_core.products import adder, linear
+
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
+_tanh_backward = torch.ops.aten.tanh_backward  # (d, y): d * (1 - y^2), y being the tanh
+
+
+def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
+    """As every kernel: see `rnn_core.kernels`."""
+    assert isinstance(cell, GRU)
+    x_TBG = linear(x_TBD, cell.w_x, cell.b)
+    keep = differentiable(x_TBG, cell.w_h, cell.b_hn, *state)
+    h_TBH, h_BH = _Window.apply(x_TBG, cell.w_h, cell.b_hn, *state, resets_TB, reverse, keep)
+    return h_TBH, (h_BH,)
+
+
+class _Window(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x_TBG: Tensor, w_h: Tensor, b_hn: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
+    ) -> tuple[Tensor, Tensor]:
+        h_before_TBH, h_after_TBH = states(h_BH, len(x_TBG), reverse)
+        # The window of x is the kernel's own: x_r and x_z become r and z, x_n makes room for m and becomes n apart.
+        # So all of W_h h is added by one product.
+        r, z, m = x_TBG.chunk(3, 2)
+        r_and_z, n_TBH = x_TBG[:, :, : 2 * w_h.shape[1]], m.contiguous()
+        m.copy_(b_hn)
+        add_recurrent = adder(w_h)
+        windows = marks(resets_TB), x_TBG, r_and_z, r, z, m, n_TBH, h_before_TBH, h_after_TBH
+        for mark, a, r_z, r_, z_, m_, n, h, h_after in steps(*windows, reverse=reverse):
+            if mark is not None:
+                h = h.masked_fill(mark, 0)  # aside: there it is the output of the step before
+            add_recurrent(a, h)
+            r_z.sigmoid_()
+            n.addcmul_(r_, m_).tanh_()
+            torch.lerp(n, h, z_, out=h_after)
+        if keep:
+            ctx.save_for_backward(x_TBG, n_TBH, h_before_TBH, w_h, resets_TB)
+            ctx.reverse = reverse
+        return h_after_TBH, last(h_after_TBH, reverse)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor) -> tuple[Tensor | None, ...]:
+        gates_TBG, n_TBH, h_before_TBH, w_h, resets_TB = ctx.saved_tensors
+        r, z, m = gates_TBG.chunk(3, 2)
+        if any_reset: h_before_TBH = ...
