@@ -1,6 +1,6 @@
 """Makes the public pos_tagging block small before CI's training on real data, and looks at its score afterwards.
 
-    python infra/ci_real_data.py prepare|check        (in a clone of its own: see ci_real_data.sh)
+python infra/ci_real_data.py prepare|check        (in a clone of its own: see ci_real_data.sh)
 """
 
 import json

@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines import paths
+from pipelines import paths, telemetry
 from rnn_core.errors import ConfigError, DataError
 
 COLLECTIVE_TIMEOUT = timedelta(seconds=120)
@@ -121,7 +121,7 @@ def run(work: Callable[[Any, str], None], plan: Any, *, name: str, storage: Path
 
 
 _SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
+    **telemetry.OFF,
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths stay what they are
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed, a finished one collected, so soon
     "RAY_TRAIN_METRICS_ENABLED": "0",

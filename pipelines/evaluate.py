@@ -10,13 +10,13 @@ left. Writes the numbers for DVC (`metrics.json`), tables and pictures, and the 
 import csv
 import hashlib
 import io
-import math
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipelines import cli, files, networks, params, paths, pictures, tasks
+from pipelines.score import gap_closed
 from pipelines.tasks import Matrix, Table
 from rnn_core.arrow import read_split
 from rnn_core.lanes import Windows
@@ -49,9 +49,7 @@ def evaluate(suite: str, name: str) -> None:
     files.write_json(paths.score(suite, name), score)
 
 
-def measure(
-    block: params.Block, training: params.Training, folder: Path, arrow: Path, out: Path
-) -> dict[str, float]:
+def measure(block: params.Block, training: params.Training, folder: Path, arrow: Path, out: Path) -> dict[str, float]:
     """The scores of one trained network; its tables and pictures into `out`."""
     model = networks.load(folder / "model")
     sums = model.task.measure(model.network, test_windows(model, arrow, training.train), model.sidecar)
@@ -116,12 +114,6 @@ def score_file(block: params.Block, numbers: dict[str, Any], run: dict[str, Any]
         "run_id": None,
         "model_version": None,
     }
-
-
-def gap_closed(score: float, floor: float, best: float, metric: str) -> float:
-    """Share of the way from the best score without memory to the best one; perplexities in nats."""
-    scale = math.log if metric == "perplexity" else float
-    return (scale(score) - scale(floor)) / (scale(best) - scale(floor))
 
 
 def test_digest(arrow: Path) -> str:

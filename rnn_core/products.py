@@ -1,4 +1,4 @@
-"""Products of matrices, by oneDNN where that is possible.
+"""Products of matrices, by oneDNN where that is faster.
 
 In float32 on a CPU torch's own product goes to MKL, on an AMD processor at half of what oneDNN reaches, the library
 that comes with torch and runs its `nn.LSTM`. The operator used here is torch's, written for its compiler and not
@@ -12,6 +12,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+LEAST_ROWS = 4
+LEAST_WORK = 2**20
+"""From this many multiplications on oneDNN is used: a call costs 11 us, in which MKL does half as many of them. With
+one to three rows the time goes into reading the weights, which MKL does no slower."""
+
 _available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
@@ -22,28 +27,29 @@ def linear(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
 
 def product(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """x w^T + b: x_ND, w_GD, b_G -> z_NG. Not differentiable."""
-    if _fit(x, w):
+    if _by_onednn(w, len(x)):
         return torch.ops.mkldnn._linear_pointwise(x, w, b, "none", [], "")
     return torch.nn.functional.linear(x, w, b)
 
 
 def outer(dz: Tensor, x: Tensor) -> Tensor:
     """dz^T x, the gradient of w in x w^T: dz_NG, x_ND -> dw_GD. Not differentiable."""
-    # oneDNN would first turn the left one round in memory. This way that is x, and G is a multiple of H.
+    # oneDNN turns the left factor round in memory first: let that be the smaller one, x, for G is mostly a multiple of D.
     return product(x.t(), dz.t()).t().contiguous()
 
 
-def adder(w: Tensor) -> Callable[[Tensor, Tensor], object]:
-    """A function of (z_NG, x_ND) that adds x w^T to z in place, for use with the same w_GD again and again."""
-    if _fit(w):
+def adder(w: Tensor, rows: int) -> Callable[[Tensor, Tensor], object]:
+    """A function of (z_NG, x_ND) that adds x w^T to z in place, for use with the same w_GD and N again and again."""
+    if _by_onednn(w, rows):
         linear_pointwise = torch.ops.mkldnn._linear_pointwise
         return lambda z, x: z.add_(linear_pointwise(x, w, None, "none", [], ""))
     w_DG = w.t()
     return lambda z, x: z.addmm_(x, w_DG)
 
 
-def _fit(*matrices: Tensor) -> bool:
-    return _available and all(m.dtype == torch.float32 and m.device.type == "cpu" and m.numel() for m in matrices)
+def _by_onednn(w: Tensor, rows: int) -> bool:
+    large = rows >= LEAST_ROWS and rows * w.numel() >= LEAST_WORK
+    return _available and large and w.dtype == torch.float32 and w.device.type == "cpu"
 
 
 class _Linear(torch.autograd.Function):

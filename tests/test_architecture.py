@@ -1,6 +1,6 @@
 """Who imports whom (DESIGN.md), and other rules about all files, read from their syntax trees.
 
-    infra -> pipelines (stages) -> pipelines.tasks -> rnn_core -> torch, numpy, pyarrow, safetensors
+infra -> pipelines (stages) -> pipelines.tasks -> rnn_core -> torch, numpy, pyarrow, safetensors
 """
 
 import ast

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SUITES = {"sample": "params.yaml", "public": "pipelines/suites/public/params.yaml"}
 STAGES = ("fetch", "preprocess", "train", "evaluate", "register")
 
-STAND_IN = '''
+STAND_IN = """
 import json, pathlib, sys, uuid
 import rnn_core
 stage, block, suite = pathlib.Path(__file__).stem, sys.argv[1], sys.argv[3]
@@ -48,7 +48,7 @@ elif stage == "evaluate":
     write(f"{runs}/metrics.json", json.dumps({"recurrent": {"accuracy": 97.0}}))
 else:
     write(f"data/scores/{suite}/{block}.json", pathlib.Path(f"{runs}/train/recurrent/run.json").read_text())
-'''
+"""
 
 
 class Checkout:

@@ -131,7 +131,8 @@ def test_nothing_is_left_for_git_to_pick_up(home):
     assert sorted(done.stdout.split()) == ["??", "??", "data/", "dvc.lock"] or "data/scores" in done.stdout
     ignored = subprocess.run(["git", "add", "-An"], cwd=home, capture_output=True, text=True, check=True)
     assert {line.split("'")[1].split("/")[0] for line in ignored.stdout.splitlines()} == {"data", "dvc.lock"}
-    assert "data/raw" not in ignored.stdout and "data/checkpoints" not in ignored.stdout
+    assert "data/raw" not in ignored.stdout
+    assert "data/checkpoints" not in ignored.stdout
 
 
 def test_a_second_time_nothing_runs(home):

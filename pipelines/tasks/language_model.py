@@ -152,7 +152,7 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
 
 
 def answers(network: Network, texts: list[str], sidecar: Sidecar) -> list[dict[str, Any]]:
-    """`continuation`: drawn from the model, with the same random numbers each time; at word level it ends with a line."""
+    """`continuation`: drawn from the model, by the same random numbers each time; at word level it ends with a line."""
     encode = encoder(sidecar)
     return [{"continuation": _go_on(network, encode(raw_example(text, sidecar))["tokens"], sidecar)} for text in texts]
 

@@ -9,7 +9,7 @@ from rnn_core.cells.lstm import LSTM
 from rnn_core.cells.memoryless import Memoryless
 from rnn_core.errors import ConfigError
 
-__all__ = ["CELLS", "Cell", "State", "make", "parameters"]
+__all__ = ["CELLS", "GRU", "LSTM", "Cell", "Elman", "Memoryless", "State", "make", "parameters"]
 
 CELLS: dict[str, type[Cell]] = {"elman": Elman, "gru": GRU, "lstm": LSTM, "memoryless": Memoryless}
 

@@ -20,8 +20,9 @@ from collections.abc import Callable
 from torch import Tensor
 
 from rnn_core.cells import Cell, State
+from rnn_core.kernels import elman, gru, lstm
 
 Kernel = Callable[[Cell, Tensor, Tensor, State, bool], tuple[Tensor, State]]
 
-KERNELS: dict[str, Kernel] = {}
+KERNELS: dict[str, Kernel] = {"elman": elman.kernel, "gru": gru.kernel, "lstm": lstm.kernel}
 """The kernel of each cell, by the cell's name in `CELLS`."""

@@ -26,9 +26,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnn_core.cells import GRU, Cell, State
-from rnn_core.kernels.window import differentiable, gradients, last, marks, recurrent_gradient, states, steps
-from rnn_core.products import adder, linear
+from rnn_core.cells.cell import Cell, State
+from rnn_core.cells.gru import GRU
+from rnn_core.kernels.window import cleared, differentiable, gradients, last, marks, states, steps
+from rnn_core.products import adder, linear, outer
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
 _tanh_backward = torch.ops.aten.tanh_backward  # (d, y): d * (1 - y^2), y being the tanh
@@ -52,9 +53,9 @@ class _Window(torch.autograd.Function):
         # The window of x is the kernel's own: x_r and x_z become r and z, x_n makes room for m and becomes n apart.
         # So all of W_h h is added by one product.
         r, z, m = x_TBG.chunk(3, 2)
-        r_and_z, n_TBH = x_TBG[:, :, : 2 * w_h.shape[1]], m.contiguous()
+        r_and_z, n_TBH = x_TBG[:, :, : 2 * w_h.shape[1]], m.clone(memory_format=torch.contiguous_format)
         m.copy_(b_hn)
-        add_recurrent = adder(w_h)
+        add_recurrent = adder(w_h, len(h_BH))
         windows = marks(resets_TB), x_TBG, r_and_z, r, z, m, n_TBH, h_before_TBH, h_after_TBH
         for mark, a, r_z, r_, z_, m_, n, h, h_after in steps(*windows, reverse=reverse):
             if mark is not None:
@@ -73,4 +74,28 @@ class _Window(torch.autograd.Function):
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor) -> tuple[Tensor | None, ...]:
         gates_TBG, n_TBH, h_before_TBH, w_h, resets_TB = ctx.saved_tensors
         r, z, m = gates_TBG.chunk(3, 2)
-        if any_reset: h_before_TBH = ...
+        h_before_TBH = cleared(h_before_TBH, resets_TB)
+        da_TBG = torch.empty_like(gates_TBG)
+        da_r, da_z, dm = da_TBG.chunk(3, 2)
+        # First what dh_t is to be multiplied with, at all steps.
+        into_n_TBH = _tanh_backward(1 - z, n_TBH)
+        torch.mul(into_n_TBH, r, out=dm)
+        _sigmoid_backward(into_n_TBH * m, r, grad_input=da_r)
+        _sigmoid_backward(h_before_TBH - n_TBH, z, grad_input=da_z)
+        dh_before_TBH, dh_after_TBH = gradients(dh_TBH, dh_BH, ctx.reverse)
+        da_TB3H, dh_TB1H = da_TBG.unflatten(2, (3, -1)), dh_after_TBH[:, :, None]
+        add_recurrent = adder(w_h.t(), len(dh_BH))
+        windows = marks(resets_TB), da_TBG, da_TB3H, dh_TB1H, z, dh_after_TBH, dh_before_TBH
+        for mark, da, da_B3H, dh_B1H, z_, dh, dh_before in steps(*windows, reverse=not ctx.reverse):
+            da_B3H.mul_(dh_B1H)
+            if mark is None:
+                dh_before.addcmul_(dh, z_)
+            else:
+                dh_before.add_((dh * z_).masked_fill_(mark, 0))
+                da = da.masked_fill(mark, 0)
+            add_recurrent(dh_before, da)
+        dw_h = outer(da_TBG.flatten(0, 1), h_before_TBH.flatten(0, 1))
+        db_hn = dm.sum((0, 1))
+        # Where dm stood, x_n's own gradient.
+        torch.mul(into_n_TBH, dh_after_TBH, out=dm)
+        return da_TBG, dw_h, db_hn, dh_before_TBH[-1 if ctx.reverse else 0], None, None, None

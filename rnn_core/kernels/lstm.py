@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnn_core.cells import LSTM, Cell, State
-from rnn_core.kernels.window import differentiable, gradients, last, marks, recurrent_gradient, states, steps
-from rnn_core.products import adder, linear
+from rnn_core.cells.cell import Cell, State
+from rnn_core.cells.lstm import LSTM
+from rnn_core.kernels.window import cleared, differentiable, gradients, last, marks, states, steps
+from rnn_core.products import adder, linear, outer
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
@@ -52,7 +53,7 @@ class _Window(torch.autograd.Function):
         i, f, g, o = z_TBG.chunk(4, 2)
         i_and_f = z_TBG[:, :, : 2 * w_h.shape[1]]
         tanh_c_TBH = torch.empty_like(o, memory_format=torch.contiguous_format)
-        add_recurrent = adder(w_h)
+        add_recurrent = adder(w_h, len(h_BH))
         windows = z_TBG, i_and_f, i, f, g, o, tanh_c_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
         for mark, z, i_f, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(
             marks(resets_TB), *windows, reverse=reverse
@@ -87,10 +88,9 @@ class _Window(torch.autograd.Function):
         _tanh_backward(o, tanh_c_TBH, grad_input=into_c_TBH)
         da_ifg = da_TBG[:, :, : 3 * w_h.shape[1]].unflatten(2, (3, -1))
         dh_before_TBH, dh_after_TBH = gradients(dh_TBH, dh_BH, ctx.reverse)
-        dc, marks_T = dc_BH.clone(), marks(resets_TB)
-        add_recurrent = adder(w_h.t())
+        dc, add_recurrent = dc_BH.clone(), adder(w_h.t(), len(dh_BH))
         dc_B1H = dc[:, None]
-        windows = marks_T, da_TBG, da_ifg, da_o, into_c_TBH, f, dh_before_TBH, dh_after_TBH
+        windows = marks(resets_TB), da_TBG, da_ifg, da_o, into_c_TBH, f, dh_before_TBH, dh_after_TBH
         for mark, da, da_ifg_, da_o_, into_c, f_, dh_before, dh in steps(*windows, reverse=not ctx.reverse):
             dc.addcmul_(dh, into_c)
             da_ifg_.mul_(dc_B1H)
@@ -100,5 +100,5 @@ class _Window(torch.autograd.Function):
                 da = da.masked_fill(mark, 0)
                 dc.masked_fill_(mark, 0)
             add_recurrent(dh_before, da)
-        dw_h = recurrent_gradient(da_TBG, h_before_TBH, resets_TB, any(mark is not None for mark in marks_T))
+        dw_h = outer(da_TBG.flatten(0, 1), cleared(h_before_TBH, resets_TB).flatten(0, 1))
         return da_TBG, dw_h, dh_before_TBH[-1 if ctx.reverse else 0], dc, None, None, None

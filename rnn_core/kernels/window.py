@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_core.products import outer
-
 
 def differentiable(*tensors: Tensor) -> bool:
     """Whether anything has to be kept for a backward pass."""
@@ -52,16 +50,13 @@ def marks(resets_TB: Tensor) -> list[Tensor | None]:
     return [resets_B1 if any_reset else None for resets_B1, any_reset in resets]
 
 
+def cleared(before_TBH: Tensor, resets_TB: Tensor) -> Tensor:
+    """The states that the steps have really seen: zero at the resets, even where the old state was NaN."""
+    return before_TBH.masked_fill(resets_TB[:, :, None], 0) if resets_TB.any() else before_TBH
+
+
 def steps(*windows: Tensor | list[Tensor | None], reverse: bool) -> Iterator[tuple[Any, ...]]:
     """One step's part of each of the windows, step by step."""
     parts: list[Iterable[Any]] = [w.unbind() if isinstance(w, Tensor) else w for w in windows]
     in_order = list(zip(*parts, strict=True))
     return reversed(in_order) if reverse else iter(in_order)
-
-
-def recurrent_gradient(d_TBG: Tensor, h_before_TBH: Tensor, resets_TB: Tensor, marked: bool) -> Tensor:
-    """The gradient of w_h (G, H): the sum over all steps and lanes of d x h, as one product."""
-    if marked:
-        # A choice, not a product with zero: at a reset even a NaN of the old state counts for nothing.
-        h_before_TBH = h_before_TBH.masked_fill(resets_TB[:, :, None], 0)
-    return outer(d_TBG.flatten(0, 1), h_before_TBH.flatten(0, 1))
