@@ -1,0 +1,77 @@
+"""Products by oneDNN and by torch: the same up to rounding, and where each is used."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rnn_core import products
+
+BOTH = pytest.mark.parametrize("onednn", [False, True])
+CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+
+
+@pytest.fixture
+def _by(monkeypatch: pytest.MonkeyPatch, onednn: bool) -> None:
+    torch.manual_seed(3)
+    monkeypatch.setattr(products, "LEAST_ROWS", 1)
+    monkeypatch.setattr(products, "LEAST_WORK", 1 if onednn else 2**60)
+
+
+@BOTH
+@pytest.mark.usefixtures("_by")
+@pytest.mark.parametrize("leading", [(7,), (3, 5), (1, 1), (2, 3, 4)])
+def test_linear_is_that_of_torch_with_its_gradients(leading: tuple[int, ...]) -> None:
+    x, w, b = (torch.randn(shape, requires_grad=True) for shape in ((*leading, 6), (4, 6), (4,)))
+    expected, found = functional.linear(x, w, b), products.linear(x, w, b)
+    torch.testing.assert_close(found, expected, **CLOSE)
+    weight = torch.randn_like(expected)
+    gradients = [torch.autograd.grad((z * weight).sum(), (x, w, b)) for z in (found, expected)]
+    torch.testing.assert_close(*gradients, **CLOSE)
+    assert gradients[0][1].is_contiguous()
+
+
+@BOTH
+@pytest.mark.usefixtures("_by")
+def test_views_of_any_strides_are_multiplied_right() -> None:
+    x_ND, w_GD = torch.randn(12, 10)[::2, ::2], torch.randn(5, 4).t()[:, ::1]
+    expected = x_ND[:, :5] @ w_GD.t()
+    torch.testing.assert_close(products.product(x_ND[:, :5], w_GD), expected, **CLOSE)
+    z_NG = torch.ones(6, 8)[:, 2:6]
+    products.adder(w_GD, 6)(z_NG, x_ND[:, :5])
+    torch.testing.assert_close(z_NG, expected + 1, **CLOSE)
+    torch.testing.assert_close(products.outer(z_NG, x_ND), z_NG.t() @ x_ND, **CLOSE)
+
+
+def test_gradients_are_found_only_where_they_are_wanted() -> None:
+    x, w, b = torch.randn(3, 2), torch.randn(4, 2, requires_grad=True), torch.randn(4)
+    products.linear(x, w, b).sum().backward()
+    torch.testing.assert_close(w.grad, x.sum(0).expand(4, 2))
+    assert x.grad is None
+    assert b.grad is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "dtype", "expected"),
+    [
+        ((512, 512), 4, torch.float32, True),
+        ((1024, 1024), 3, torch.float32, False),
+        ((64, 64), 4, torch.float32, False),
+        ((512, 512), 4, torch.float64, False),
+        ((512, 512), 0, torch.float32, False),
+    ],
+)
+def test_onednn_is_for_large_products_in_float32(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], rows: int, dtype: torch.dtype, expected: bool
+) -> None:
+    asked = []
+
+    def linear_pointwise(x: Tensor, w: Tensor, b: Tensor | None, *rest: object) -> Tensor:
+        asked.append(x.shape)
+        return functional.linear(x, w, b)
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", linear_pointwise)
+    w = torch.zeros(shape, dtype=dtype)
+    products.product(torch.zeros(rows, shape[1], dtype=dtype), w)
+    products.adder(w, rows)(torch.zeros(rows, shape[0], dtype=dtype), torch.zeros(rows, shape[1], dtype=dtype))
+    assert len(asked) == (2 if expected else 0)
