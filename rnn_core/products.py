@@ -22,7 +22,7 @@ _available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, 
 
 def linear(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     """`torch.nn.functional.linear`: x_..D, w_GD, b_G -> z_..G, differentiable once."""
-    return _Linear.apply(x.flatten(0, -2), w, b).unflatten(0, x.shape[:-1])
+    return _Linear.apply(x.reshape(-1, x.shape[-1]), w, b).reshape(*x.shape[:-1], len(w))
 
 
 def product(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
@@ -34,7 +34,7 @@ def product(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
 
 def outer(dz: Tensor, x: Tensor) -> Tensor:
     """dz^T x, the gradient of w in x w^T: dz_NG, x_ND -> dw_GD. Not differentiable."""
-    # oneDNN turns the left factor round in memory first: let that be the smaller one, x, for G is mostly a multiple of D.
+    # oneDNN first turns the left factor round in memory. Let that be x: G is mostly a multiple of D.
     return product(x.t(), dz.t()).t().contiguous()
 
 

@@ -133,6 +133,7 @@ def sizes(config: Config, sidecar: Sidecar) -> Sizes:
     return Sizes(vocabulary=len(sidecar["words"]))
 
 
+@torch.no_grad()
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
     sums = torch.zeros(2, dtype=torch.float64)
     for window, hidden_TBH in bptt.read(network, windows, network.initial_carry(windows.width)):
@@ -151,13 +152,13 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
     return {}
 
 
+@torch.no_grad()
 def answers(network: Network, texts: list[str], sidecar: Sidecar) -> list[dict[str, Any]]:
     """`continuation`: drawn from the model, by the same random numbers each time; at word level it ends with a line."""
     encode = encoder(sidecar)
     return [{"continuation": _go_on(network, encode(raw_example(text, sidecar))["tokens"], sidecar)} for text in texts]
 
 
-@torch.no_grad()
 def _go_on(network: Network, prefix: Any, sidecar: Sidecar) -> str:
     random = torch.Generator().manual_seed(0)
     carry = network.initial_carry(1)

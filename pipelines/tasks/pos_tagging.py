@@ -156,6 +156,7 @@ def sizes(config: tagging.Config, sidecar: Sidecar) -> tagging.Sizes:
     return tagging.Sizes(words=2 + known, characters=len(sidecar["characters"]), tags=len(sidecar["tags"]))
 
 
+@torch.no_grad()
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
     """`right_answered_VV` of all words and of those that the training split does not have, and the loss."""
     size = len(sidecar["tags"])
@@ -186,6 +187,7 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
     return {"accuracy_by_tag": rows, "confusion": Matrix(list(sidecar["tags"]), sums["all"])}
 
 
+@torch.no_grad()
 def answers(network: Network, texts: list[str], sidecar: Sidecar) -> list[dict[str, Any]]:
     """`words` of the sentence as they were taken apart, and their `tags`."""
     if not texts:

@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from rnn_core.products import linear
 
 State = tuple[Tensor, ...]
 """What a cell remembers: tensors (B, H), the lane first. Empty for a cell without memory."""
@@ -27,7 +28,7 @@ class Cell(nn.Module, ABC):
 
     def inputs(self, x: Tensor) -> Tensor:
         """z_..G = W_x x + b, of x_..D with any leading dimensions."""
-        return functional.linear(x, self.w_x, self.b)
+        return linear(x, self.w_x, self.b)
 
     @abstractmethod
     def step(self, z_BG: Tensor, state: State) -> tuple[Tensor, State]:

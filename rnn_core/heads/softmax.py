@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rnn_core.errors import ConfigError
+from rnn_core.products import linear
 
 
 class SoftmaxHead(nn.Module):
@@ -51,4 +52,4 @@ class SoftmaxHead(nn.Module):
 
     def predict(self, hidden: Tensor) -> Tensor:
         """logits_..V of hidden_..H with any leading dimensions."""
-        return functional.linear(hidden, self.weight, self.bias)
+        return linear(hidden, self.weight, self.bias)

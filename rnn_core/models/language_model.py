@@ -41,7 +41,8 @@ class Model(nn.Module):
     def __init__(self, config: Config, sizes: Sizes):
         super().__init__()
         self.embedding = nn.Embedding(sizes.vocabulary, config.embedding_size)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        # As output weights, rows of length 1 keep the first logits small; as inputs alone, a cell reads N(0, 1) best.
+        nn.init.normal_(self.embedding.weight, std=config.embedding_size**-0.5 if config.tie else 1.0)
         self.stack = Stack(
             config.cell,
             config.embedding_size,
