@@ -8,6 +8,8 @@ The environment says how much there is, never `params.yaml`, so that scaling out
 
 import logging
 import os
+import re
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +23,8 @@ from rnn_core.errors import ConfigError, DataError
 
 COLLECTIVE_TIMEOUT = timedelta(seconds=120)
 """How long a worker waits for a dead one in a reduction; Ray usually notices sooner."""
+
+REACH_SECONDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +69,11 @@ def joined(resources: Resources) -> Iterator[None]:
         quiet |= {"num_cpus": slots, "include_dashboard": False}
         if resources.gpus:
             quiet["num_gpus"] = resources.workers * resources.gpus
+    else:
+        _reach(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            ray.init(address=address, runtime_env={"env_vars": environment}, **quiet)
-        except ConnectionError as error:
-            allowed = "start that cluster, or unset RAY_ADDRESS for an embedded one"
-            raise ConfigError("RAY_ADDRESS", f"no cluster at {address}: {error}", allowed) from error
+        ray.init(address=address, runtime_env={"env_vars": environment}, **quiet)
     try:
         yield
     finally:
@@ -127,6 +129,18 @@ _SETTINGS = {
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+
+
+def _reach(address: str) -> None:
+    """Raises ConfigError where nothing listens at the address: Ray itself would try for minutes."""
+    match = re.fullmatch(r"(?:ray://)?(?P<host>.+):(?P<port>\d+)", address)
+    if match is None:
+        return
+    try:
+        socket.create_connection((match["host"], int(match["port"])), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        allowed = "start that cluster, or unset RAY_ADDRESS for an embedded one"
+        raise ConfigError("RAY_ADDRESS", f"no cluster at {address}: {error}", allowed) from error
 
 
 def _number(name: str, default: int, least: int) -> int:

@@ -169,11 +169,12 @@ def code_digest(task: str) -> str:
 
 
 def revision() -> str | None:
-    """The git revision, with `+changes` where the code differs from it; None outside a repository."""
+    """The git revision, with `+changes` where code or params differ from it; None outside a repository."""
     head = _git("rev-parse", "HEAD")
     if head is None:
         return None
-    return head + ("+changes" if _git("status", "--porcelain", "--", "rnn_core", "pipelines", "params.yaml") else "")
+    sources = ("rnn_core", "pipelines", "params.yaml", ":(exclude)pipelines/suites/*/dvc.lock")
+    return head + ("+changes" if _git("status", "--porcelain", "--", *sources) else "")
 
 
 def describe(resources: cluster.Resources) -> str:

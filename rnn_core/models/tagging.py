@@ -66,7 +66,6 @@ class Speller(nn.Module):
     def __init__(self, config: CharacterConfig, characters: int):
         super().__init__()
         self.embedding = nn.Embedding(characters, config.embedding_size, padding_idx=PADDING)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         self.stack = Stack(
             config.cell,
             config.embedding_size,
@@ -93,7 +92,6 @@ class Model(nn.Module):
         super().__init__()
         self.sizes, self.word_dropout = sizes, config.word_dropout
         self.embedding = nn.Embedding(sizes.words, config.embedding_size, padding_idx=PADDING)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         self.speller = Speller(config.characters, sizes.characters) if config.characters else None
         spelling_size = 2 * config.characters.hidden_size if config.characters else 0
         self.stack = Stack(

@@ -1,0 +1,31 @@
+"""The deployment's settings; what runs on Ray is tested with the trainings (test_worker.py, test_end_to_end.py)."""
+
+import pytest
+
+from pipelines import cluster
+from rnn_core.errors import ConfigError
+
+
+def test_one_worker_with_all_cores_unless_told_otherwise(monkeypatch):
+    monkeypatch.setattr(cluster.os, "sched_getaffinity", lambda pid: set(range(6)))
+    assert cluster.Resources.from_environment() == cluster.Resources(workers=1, threads=6, gpus=0, retries=8)
+    monkeypatch.setenv("RNN_WORKERS", "4")
+    assert cluster.Resources.from_environment().threads == 1
+    monkeypatch.setenv("RNN_THREADS", "2")
+    monkeypatch.setenv("RNN_GPUS", "1")
+    monkeypatch.setenv("RNN_RETRIES", "0")
+    assert cluster.Resources.from_environment() == cluster.Resources(workers=4, threads=2, gpus=1, retries=0)
+
+
+@pytest.mark.parametrize(("name", "value"), [("RNN_WORKERS", "0"), ("RNN_THREADS", "two"), ("RNN_GPUS", "-1")])
+def test_a_setting_that_is_no_number_is_told(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"{name}: found '{value}'; a whole number from"):
+        cluster.Resources.from_environment()
+
+
+def test_a_cluster_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    resources = cluster.Resources(workers=1, threads=1, gpus=0, retries=0)
+    with pytest.raises(ConfigError, match="RAY_ADDRESS: no cluster at 127.0.0.1:9"), cluster.joined(resources):
+        raise AssertionError("joined a cluster that is not there")
