@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -201,14 +202,20 @@ def test_a_deleted_store_is_filled_again_without_training(home):
     assert {block: score(home, block)["score"] for block in before} == before
 
 
-def test_one_learning_rate_runs_its_block_only_and_no_baseline(home):
+def test_one_learning_rate_runs_its_block_only_and_no_baseline_and_two_at_once_run_it_once(home):
     params = yaml.safe_load((home / "params.yaml").read_text())
     params["blocks"]["my_tags"]["train"]["optimizer"]["rate"] = 0.02
     (home / "params.yaml").write_text(yaml.safe_dump(params))
     before = score(home, "my_tags")
-    done = python(home, "pipelines.repro")
-    assert sorted(stages_run(done)) == ["evaluate@my_tags", "register@my_tags", "train@my_tags"]
-    assert "my_tags/memoryless: trained already" in done.stdout
+    with ThreadPoolExecutor() as pool:
+        both = list(pool.map(lambda _: python(home, "pipelines.repro"), range(2)))
+    assert sorted(stages_run(both[0]) + stages_run(both[1])) == [
+        "evaluate@my_tags",
+        "register@my_tags",
+        "train@my_tags",
+    ]
+    assert sum("repro: waiting for `make repro` of process" in done.stdout for done in both) == 1
+    assert "my_tags/memoryless: trained already" in both[0].stdout + both[1].stdout
     after = score(home, "my_tags")
     assert after["run_id"] != before["run_id"]
     assert after["baselines"] == before["baselines"]
