@@ -16,15 +16,15 @@ from matplotlib import pyplot
 
 
 def curve_table(folders: Mapping[str, Path], path: Path) -> None:
-    """All curves of a block as CSV, a row a value: training, step, seconds, curve, value."""
+    """All curves of a block as CSV, a row a value: training, step, seconds, metric, value."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["training", "step", "seconds", "curve", "value"])
+    writer.writerow(["training", "step", "seconds", "metric", "value"])
     for training, folder in folders.items():
         for point in points.read(folder):
             for name, value in point["values"].items():
                 if name == "train/loss" or name.startswith("validation/"):
-                    writer.writerow([training, point["step"], point["seconds"], f"{training} {name}", value])
+                    writer.writerow([training, point["step"], point["seconds"], name, value])
     files.write_text(path, out.getvalue())
 
 

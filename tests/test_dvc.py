@@ -111,7 +111,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     for name in ("dvc.yaml", "params.yaml"):
         copy(f"pipelines/suites/public/{name}", folder)
     one = Checkout(folder)
-    needed = {f"pipelines/{stage}.py" for stage in (*STAGES, "worker")} | {"rnn_core/__init__.py", "rnn_core/arrow.py"}
+    stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].values()
+    deps = {dep for stage in stages for dep in stage["do"]["deps"] if "${" not in dep and dep.endswith(".py")}
+    needed = deps | {f"pipelines/{stage}.py" for stage in STAGES} | {"rnn_core/__init__.py"}
     for suite in SUITES:
         for block in one.params[suite]["blocks"].values():
             needed |= {f"pipelines/tasks/{block['task']}.py", block["data"]["from"]}

@@ -32,6 +32,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 def local(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout of its own with a fresh sqlite store; the folder."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr("pipelines.paths.root", lambda: tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     spooled.empty_store(tmp_path_factory, tmp_path / "mlflow.db")
     return tmp_path
@@ -102,8 +103,7 @@ def test_a_deleted_experiment_comes_back(local: Path) -> None:
     assert tracker.client.get_run(run_id).data.tags["training_id"] == "two"
 
 
-def test_dvc_names_the_data_where_it_can(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.paths.root", lambda: local)
+def test_dvc_names_the_data_where_it_can(local: Path) -> None:
     folder = spooled.training(local / "training", "t")
     assert spool.digest(spool.read(folder)) == "d" * 36
     md5 = "0123456789abcdef0123456789abcdef.dir"
