@@ -66,7 +66,8 @@ def joined(resources: Resources) -> Iterator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address is None:
         slots = max(resources.workers * resources.threads, os.cpu_count() or 1)
-        quiet |= {"num_cpus": slots, "include_dashboard": False}
+        # With this address Ray's processes listen on loopback only; with any other one, on all interfaces.
+        quiet |= {"num_cpus": slots, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         if resources.gpus:
             quiet["num_gpus"] = resources.workers * resources.gpus
     else:

@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from pipelines import cluster, files, params, worker
 from pipelines.points import read
@@ -185,21 +186,21 @@ def main() -> None:
     worker.train_all([job], "cpu")
 
 
-def worker_pids(driver: int) -> list[int]:
-    """Processes of Ray's training workers below a driver (Linux)."""
-    below, found = {driver}, []
-    for _ in range(6):
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = stat.read_text().rsplit(")", 1)[1].split()
-                command = (stat.parent / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if int(fields[1]) in below:
-                below.add(int(stat.parent.name))
-                if b"RayTrainWorker" in command and int(stat.parent.name) not in found:
-                    found.append(int(stat.parent.name))
-    return found
+def below(driver: int) -> list[psutil.Process]:
+    """A driver's whole family: Ray's processes, its workers among them."""
+    parent = psutil.Process(driver)
+    return [parent, *parent.children(recursive=True)]
+
+
+def workers_of(driver: int) -> list[int]:
+    """Process ids of the training workers below a driver."""
+    return [process.pid for process in below(driver) if "RayTrainWorker" in "".join(process.cmdline())]
+
+
+def listening(driver: int) -> set[str]:
+    """The addresses that a driver's family listens on."""
+    sockets = [connection for process in below(driver) for connection in process.net_connections("inet")]
+    return {connection.laddr.ip for connection in sockets if connection.status == psutil.CONN_LISTEN}
 
 
 def check_each_step_once(points: list[dict]) -> None:

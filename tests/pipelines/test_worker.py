@@ -73,8 +73,9 @@ def test_ray_replaces_a_killed_worker_and_the_losses_are_the_same(data, undistur
     path = small.write_job(tmp_path / "job", data, epochs=20)
     with small.Running(path, workers, ray=True) as running:
         running.wait_for(small.random_step(400))
-        pids = small.worker_pids(running.processes[0].pid)
+        pids = small.workers_of(running.processes[0].pid)
         assert len(pids) == workers
+        assert small.listening(running.processes[0].pid) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
         os.kill(pids[-1], signal.SIGKILL)
         running.finish()
     points = small.read(path / "training")
