@@ -57,17 +57,16 @@ def job_id() -> str | None:
 @contextmanager
 def joined(resources: Resources) -> Iterator[None]:
     """A cluster for the duration: the one that RAY_ADDRESS names, else an embedded one that is stopped afterwards."""
-    for name, value in _SETTINGS.items():
+    address = os.environ.get("RAY_ADDRESS")
+    for name, value in (_SETTINGS if address else _SETTINGS | _EMBEDDED).items():
         os.environ.setdefault(name, value)
     import ray
 
-    address = os.environ.get("RAY_ADDRESS")
     environment = {"PYTHONPATH": str(paths.root()), "OMP_NUM_THREADS": str(resources.threads), **_SETTINGS}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address is None:
         slots = max(resources.workers * resources.threads, os.cpu_count() or 1)
-        # With this address Ray's processes listen on loopback only; with any other one, on all interfaces.
-        quiet |= {"num_cpus": slots, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        quiet |= {"num_cpus": slots, "include_dashboard": False}
         if resources.gpus:
             quiet["num_gpus"] = resources.workers * resources.gpus
     else:
@@ -129,6 +128,14 @@ _SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed, a finished one collected, so soon
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+_EMBEDDED = {
+    # Ray's own switch for one machine: with the loopback address as the node's, its processes listen there only,
+    # and on all interfaces with any other one. (It is named for the systems where it is the default.)
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Ray makes its workers give way to everything else; here they are what the machine is for.
+    "RAY_worker_niceness": "0",
 }
 
 
