@@ -73,7 +73,10 @@ def joined(resources: Resources) -> Iterator[None]:
         _reach(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ray.init(address=address, runtime_env={"env_vars": environment}, **quiet)
+        try:
+            ray.init(address=address, runtime_env={"env_vars": environment}, **quiet)
+        except ConnectionError as error:
+            raise _unreached(address or "this machine", error) from error
     try:
         yield
     finally:
@@ -147,8 +150,12 @@ def _reach(address: str) -> None:
     try:
         socket.create_connection((match["host"], int(match["port"])), timeout=REACH_SECONDS).close()
     except OSError as error:
-        allowed = "start that cluster, or unset RAY_ADDRESS for an embedded one"
-        raise ConfigError("RAY_ADDRESS", f"no cluster at {address}: {error}", allowed) from error
+        raise _unreached(address, error) from error
+
+
+def _unreached(address: str, error: Exception) -> ConfigError:
+    allowed = "start that cluster, or unset RAY_ADDRESS for an embedded one"
+    return ConfigError("RAY_ADDRESS", f"no cluster at {address}: {error}", allowed)
 
 
 def _number(name: str, default: int, least: int) -> int:
