@@ -74,7 +74,8 @@ def joined(resources: Resources) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            ray.init(address=address, runtime_env={"env_vars": environment}, **quiet)
+            # Not None: that would join whatever cluster somebody started on this machine.
+            ray.init(address=address or "local", runtime_env={"env_vars": environment}, **quiet)
         except ConnectionError as error:
             raise _unreached(address or "this machine", error) from error
     try:
