@@ -6,6 +6,7 @@ python -m tests.pipelines.small_training JOB ray WORKERS -             a driver 
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -47,6 +48,7 @@ TRAIN = {
     "point_steps": 1,
 }
 UPDATES_PER_EPOCH = 100
+LOOPBACK = re.compile(r"(::ffff:)?127\..*|::1")
 
 
 def write_data(folder: Path) -> Path:
@@ -197,10 +199,14 @@ def workers_of(driver: int) -> list[int]:
     return [process.pid for process in below(driver) if "RayTrainWorker" in "".join(process.cmdline())]
 
 
-def listening(driver: int) -> set[str]:
-    """The addresses that a driver's family listens on."""
-    sockets = [connection for process in below(driver) for connection in process.net_connections("inet")]
-    return {connection.laddr.ip for connection in sockets if connection.status == psutil.CONN_LISTEN}
+def listening_beyond_loopback(driver: int) -> list[str]:
+    """Each socket that a driver's family listens on and another machine could reach: whose it is, and its address."""
+    return [
+        f"{process.name()} {connection.laddr.ip}"
+        for process in below(driver)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN and not LOOPBACK.fullmatch(connection.laddr.ip)
+    ]
 
 
 def check_each_step_once(points: list[dict]) -> None:
