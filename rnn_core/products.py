@@ -1,8 +1,12 @@
-"""Products of matrices, by oneDNN where that is faster.
+"""Products of matrices, by oneDNN where that is faster, and in bfloat16 where the caller's autocast asks for it.
 
 In float32 on a CPU torch's own product goes to MKL, on an AMD processor at half of what oneDNN reaches, the library
-that comes with torch and runs its `nn.LSTM`. The operator used here is torch's, written for its compiler and not
-documented: without it, and for all other types and devices, the product is torch's own.
+that comes with torch and runs its `nn.LSTM`. The operators used here are torch's, written for its compiler and not
+documented: without them, and for all other types and devices, the product is torch's own.
+
+Under `torch.autocast("cpu", dtype=torch.bfloat16)` the factors of a float32 product are rounded to bfloat16; sums are
+kept in float32 inside the product, and the result is float32 again, so weights, states and gradients stay what they
+were. A backward pass needs the same context: `torch.amp.custom_fwd` and `custom_bwd` carry it there.
 """
 
 from collections.abc import Callable
@@ -10,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 LEAST_ROWS = 4
@@ -21,15 +26,19 @@ _available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, 
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    """`torch.nn.functional.linear`: x_..D, w_GD, b_G -> z_..G, differentiable once."""
+    """`torch.nn.functional.linear`: x_..D, w_GD, b_G -> z_..G, differentiable once on a CPU."""
+    if x.device.type != "cpu":
+        return torch.nn.functional.linear(x, w, b)
     return _Linear.apply(x.reshape(-1, x.shape[-1]), w, b).reshape(*x.shape[:-1], len(w))
 
 
 def product(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """x w^T + b: x_ND, w_GD, b_G -> z_NG. Not differentiable."""
-    if _by_onednn(w, len(x)):
-        return torch.ops.mkldnn._linear_pointwise(x, w, b, "none", [], "")
-    return torch.nn.functional.linear(x, w, b)
+    if reduced(x):
+        x, w = x.bfloat16(), w.bfloat16()
+        z = (_onednn(x, w) if _by_onednn(w, len(x)) else torch.nn.functional.linear(x, w)).float()
+        return z if b is None else z.add_(b)
+    return _onednn(x, w, b) if _by_onednn(w, len(x)) else torch.nn.functional.linear(x, w, b)
 
 
 def outer(dz: Tensor, x: Tensor) -> Tensor:
@@ -38,28 +47,61 @@ def outer(dz: Tensor, x: Tensor) -> Tensor:
     return product(x.t(), dz.t()).t().contiguous()
 
 
+def recurrent(w: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
+    """A function x_NG -> x w^T that is called again and again with the same w_GD and N: a window's product a step.
+
+    What it returns is the caller's to write to. oneDNN's layout of the weights is made once, which lifts products of
+    some dozen rows by a quarter; a transposed `w` is laid out in memory before, as oneDNN does that badly.
+    """
+    lower = reduced(w)
+    w = (w.bfloat16() if lower else w).contiguous()
+    if not _by_onednn(w, rows):
+        w_DG = w.t()
+        return (lambda x: torch.mm(x.bfloat16(), w_DG).float()) if lower else (lambda x: torch.mm(x, w_DG))
+    packed, call = torch.ops.mkldnn._reorder_linear_weight(w, rows), torch.ops.mkldnn._linear_pointwise
+    if lower:
+        return lambda x: call(x.bfloat16(), packed, None, "none", [], "")
+    return lambda x: call(x, packed, None, "none", [], "")
+
+
 def adder(w: Tensor, rows: int) -> Callable[[Tensor, Tensor], object]:
-    """A function of (z_NG, x_ND) that adds x w^T to z in place, for use with the same w_GD and N again and again."""
-    if _by_onednn(w, rows):
-        linear_pointwise = torch.ops.mkldnn._linear_pointwise
-        return lambda z, x: z.add_(linear_pointwise(x, w, None, "none", [], ""))
-    w_DG = w.t()
-    return lambda z, x: z.addmm_(x, w_DG)
+    """A function of (z_NG, x_ND) that adds x w^T to z in place; see `recurrent`."""
+    times_w = recurrent(w, rows)
+    return lambda z, x: z.add_(times_w(x))
+
+
+def reduced(x: Tensor) -> bool:
+    """Whether products with this tensor are to be in bfloat16: one of float32 on a CPU, under autocast."""
+    wanted = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return wanted and x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+def bfloat16_pays(device: torch.device | str) -> bool:
+    """Whether the device multiplies in bfloat16 by itself; elsewhere it would be slower than float32."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return _available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _onednn(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, w, b, "none", [], "")
 
 
 def _by_onednn(w: Tensor, rows: int) -> bool:
     large = rows >= LEAST_ROWS and rows * w.numel() >= LEAST_WORK
-    return _available and large and w.dtype == torch.float32 and w.device.type == "cpu"
+    return _available and large and w.dtype in (torch.float32, torch.bfloat16) and w.device.type == "cpu"
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
+    @custom_fwd(device_type="cpu")
     def forward(ctx: Any, x_ND: Tensor, w_GD: Tensor, b_G: Tensor) -> Tensor:
         ctx.save_for_backward(x_ND, w_GD)
         return product(x_ND, w_GD, b_G)
 
     @staticmethod
     @once_differentiable
+    @custom_bwd(device_type="cpu")
     def backward(ctx: Any, dz_NG: Tensor) -> tuple[Tensor | None, ...]:
         x_ND, w_GD = ctx.saved_tensors
         x, w, b = ctx.needs_input_grad

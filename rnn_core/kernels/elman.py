@@ -16,14 +16,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.elman import Elman
-from rnn_core.kernels.window import cleared, differentiable, gradients, last, marks, states, steps
-from rnn_core.products import adder, linear, outer
+from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
+from rnn_core.products import linear, outer, recurrent
 
-_tanh_backward = torch.ops.aten.tanh_backward  # (d, y): d * (1 - y^2), y being the tanh
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
 
 
 def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
@@ -37,18 +38,15 @@ def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
 
 class _Window(torch.autograd.Function):
     @staticmethod
+    @custom_fwd(device_type="cpu")
     def forward(
         ctx: Any, z_TBH: Tensor, w_h: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
     ) -> tuple[Tensor, Tensor]:
         h_before_TBH, h_after_TBH = states(h_BH, len(z_TBH), reverse)
-        add_recurrent = adder(w_h, len(h_BH))
-        # The window of z is the kernel's own, and may be written to.
+        times_w_h = recurrent(w_h, len(h_BH))
         windows = marks(resets_TB), z_TBH, h_before_TBH, h_after_TBH
-        for mark, z, h, h_after in steps(*windows, reverse=reverse):
-            if mark is not None:
-                h = h.masked_fill(mark, 0)  # aside: there it is the output of the step before
-            add_recurrent(z, h)
-            torch.tanh(z, out=h_after)
+        for lanes, z, h, h_after in steps(*windows, reverse=reverse):
+            tanh_(torch.add(z, clear_(times_w_h(h), lanes), out=h_after))
         if keep:
             ctx.save_for_backward(h_before_TBH, h_after_TBH, w_h, resets_TB)
             ctx.reverse = reverse
@@ -56,17 +54,14 @@ class _Window(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @custom_bwd(device_type="cpu")
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor) -> tuple[Tensor | None, ...]:
         h_before_TBH, h_after_TBH, w_h, resets_TB = ctx.saved_tensors
-        # First what dh_t is to be multiplied with, at all steps.
-        dz_TBH = _tanh_backward(torch.ones_like(h_after_TBH), h_after_TBH)
-        dh_before_TBH, dh_after_TBH = gradients(dh_TBH, dh_BH, ctx.reverse)
-        add_recurrent = adder(w_h.t(), len(dh_BH))
-        windows = marks(resets_TB), dz_TBH, dh_after_TBH, dh_before_TBH
-        for mark, dz, dh, dh_before in steps(*windows, reverse=not ctx.reverse):
-            dz.mul_(dh)
-            if mark is not None:
-                dz = dz.masked_fill(mark, 0)
-            add_recurrent(dh_before, dz)
+        dz_TBH = torch.empty_like(h_after_TBH)
+        times_w_h, dh = recurrent(w_h.t(), len(dh_BH)), dh_BH
+        windows = marks(resets_TB), dh_TBH, h_after_TBH, dz_TBH
+        for lanes, dh_out, h_after, dz in steps(*windows, reverse=not ctx.reverse):
+            _tanh_backward(dh + dh_out, h_after, grad_input=dz)
+            dh = clear_(times_w_h(dz), lanes)
         dw_h = outer(dz_TBH.flatten(0, 1), cleared(h_before_TBH, resets_TB).flatten(0, 1))
-        return dz_TBH, dw_h, dh_before_TBH[-1 if ctx.reverse else 0], None, None, None
+        return dz_TBH, dw_h, dh.to(dh_BH.dtype), None, None, None

@@ -24,12 +24,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.gru import GRU
-from rnn_core.kernels.window import cleared, differentiable, gradients, last, marks, states, steps
-from rnn_core.products import adder, linear, outer
+from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
+from rnn_core.products import linear, outer, recurrent
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
 _tanh_backward = torch.ops.aten.tanh_backward  # (d, y): d * (1 - y^2), y being the tanh
@@ -46,24 +47,24 @@ def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
 
 class _Window(torch.autograd.Function):
     @staticmethod
+    @custom_fwd(device_type="cpu")
     def forward(
         ctx: Any, x_TBG: Tensor, w_h: Tensor, b_hn: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
     ) -> tuple[Tensor, Tensor]:
         h_before_TBH, h_after_TBH = states(h_BH, len(x_TBG), reverse)
         # The window of x is the kernel's own: x_r and x_z become r and z, x_n makes room for m and becomes n apart.
-        # So all of W_h h is added by one product.
+        # So all of W_h h is added by one sum.
         r, z, m = x_TBG.chunk(3, 2)
         r_and_z, n_TBH = x_TBG[:, :, : 2 * w_h.shape[1]], m.clone(memory_format=torch.contiguous_format)
         m.copy_(b_hn)
-        add_recurrent = adder(w_h, len(h_BH))
+        times_w_h = recurrent(w_h, len(h_BH))
         windows = marks(resets_TB), x_TBG, r_and_z, r, z, m, n_TBH, h_before_TBH, h_after_TBH
-        for mark, a, r_z, r_, z_, m_, n, h, h_after in steps(*windows, reverse=reverse):
-            if mark is not None:
-                h = h.masked_fill(mark, 0)  # aside: there it is the output of the step before
-            add_recurrent(a, h)
+        for lanes, a, r_z, r_, z_, m_, n, h, h_after in steps(*windows, reverse=reverse):
+            a.add_(clear_(times_w_h(h), lanes))
             r_z.sigmoid_()
-            n.addcmul_(r_, m_).tanh_()
-            torch.lerp(n, h, z_, out=h_after)
+            tanh_(n.addcmul_(r_, m_))
+            # Aside at a reset: there h is the output of the step before.
+            torch.lerp(n, h if lanes is None else clear_(h.clone(), lanes), z_, out=h_after)
         if keep:
             ctx.save_for_backward(x_TBG, n_TBH, h_before_TBH, w_h, resets_TB)
             ctx.reverse = reverse
@@ -71,6 +72,7 @@ class _Window(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @custom_bwd(device_type="cpu")
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor) -> tuple[Tensor | None, ...]:
         gates_TBG, n_TBH, h_before_TBH, w_h, resets_TB = ctx.saved_tensors
         r, z, m = gates_TBG.chunk(3, 2)
@@ -82,20 +84,15 @@ class _Window(torch.autograd.Function):
         torch.mul(into_n_TBH, r, out=dm)
         _sigmoid_backward(into_n_TBH * m, r, grad_input=da_r)
         _sigmoid_backward(h_before_TBH - n_TBH, z, grad_input=da_z)
-        dh_before_TBH, dh_after_TBH = gradients(dh_TBH, dh_BH, ctx.reverse)
-        da_TB3H, dh_TB1H = da_TBG.unflatten(2, (3, -1)), dh_after_TBH[:, :, None]
-        add_recurrent = adder(w_h.t(), len(dh_BH))
-        windows = marks(resets_TB), da_TBG, da_TB3H, dh_TB1H, z, dh_after_TBH, dh_before_TBH
-        for mark, da, da_B3H, dh_B1H, z_, dh, dh_before in steps(*windows, reverse=not ctx.reverse):
+        da_TB3H, dh_TB1H = da_TBG.unflatten(2, (3, -1)), torch.empty_like(n_TBH)[:, :, None]
+        times_w_h, dh_next = recurrent(w_h.t(), len(dh_BH)), dh_BH
+        windows = marks(resets_TB), dh_TBH, da_TBG, da_TB3H, dh_TB1H, z
+        for lanes, dh_out, da, da_B3H, dh_B1H, z_ in steps(*windows, reverse=not ctx.reverse):
+            dh = torch.add(dh_next, dh_out, out=dh_B1H[:, 0])
             da_B3H.mul_(dh_B1H)
-            if mark is None:
-                dh_before.addcmul_(dh, z_)
-            else:
-                dh_before.add_((dh * z_).masked_fill_(mark, 0))
-                da = da.masked_fill(mark, 0)
-            add_recurrent(dh_before, da)
+            dh_next = clear_((dh * z_).add_(times_w_h(da)), lanes)
         dw_h = outer(da_TBG.flatten(0, 1), h_before_TBH.flatten(0, 1))
         db_hn = dm.sum((0, 1))
         # Where dm stood, x_n's own gradient.
-        torch.mul(into_n_TBH, dh_after_TBH, out=dm)
-        return da_TBG, dw_h, db_hn, dh_before_TBH[-1 if ctx.reverse else 0], None, None, None
+        torch.mul(into_n_TBH, dh_TB1H[:, :, 0], out=dm)
+        return da_TBG, dw_h, db_hn, dh_next, None, None, None

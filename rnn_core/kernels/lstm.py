@@ -22,12 +22,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lstm import LSTM
-from rnn_core.kernels.window import cleared, differentiable, gradients, last, marks, states, steps
-from rnn_core.products import adder, linear, outer
+from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
+from rnn_core.products import linear, outer, recurrent
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
@@ -44,6 +45,7 @@ def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
 
 class _Window(torch.autograd.Function):
     @staticmethod
+    @custom_fwd(device_type="cpu")
     def forward(
         ctx: Any, z_TBG: Tensor, w_h: Tensor, h_BH: Tensor, c_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -51,22 +53,18 @@ class _Window(torch.autograd.Function):
         c_before_TBH, c_after_TBH = states(c_BH, len(z_TBG), reverse)
         # The gates take the place of z, which is the kernel's own and needed no more.
         i, f, g, o = z_TBG.chunk(4, 2)
-        i_and_f = z_TBG[:, :, : 2 * w_h.shape[1]]
         tanh_c_TBH = torch.empty_like(o, memory_format=torch.contiguous_format)
-        add_recurrent = adder(w_h, len(h_BH))
-        windows = z_TBG, i_and_f, i, f, g, o, tanh_c_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
-        for mark, z, i_f, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(
+        times_w_h = recurrent(w_h, len(h_BH))
+        windows = z_TBG, i, f, g, o, tanh_c_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
+        for lanes, z, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(
             marks(resets_TB), *windows, reverse=reverse
         ):
-            if mark is not None:
-                h = h.masked_fill(mark, 0)  # aside: there it is the output of the step before
-                c.masked_fill_(mark, 0)
-            add_recurrent(z, h)
-            i_f.sigmoid_()
-            g_.tanh_()
-            o_.sigmoid_()
-            torch.mul(f_, c, out=c_after).addcmul_(i_, g_)
-            torch.tanh(c_after, out=tanh_c)
+            z.add_(clear_(times_w_h(h), lanes))
+            g_.mul_(2)
+            z.sigmoid_()
+            g_.mul_(2).sub_(1)  # so g is the tanh, and one call served all four: see `tanh_`
+            torch.mul(f_, clear_(c, lanes), out=c_after).addcmul_(i_, g_)
+            tanh_(tanh_c.copy_(c_after))
             torch.mul(o_, tanh_c, out=h_after)
         if keep:
             ctx.save_for_backward(z_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, w_h, resets_TB)
@@ -75,6 +73,7 @@ class _Window(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @custom_bwd(device_type="cpu")
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor, dc_BH: Tensor) -> tuple[Tensor | None, ...]:
         gates_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, w_h, resets_TB = ctx.saved_tensors
         i, f, g, o = gates_TBG.chunk(4, 2)
@@ -87,18 +86,16 @@ class _Window(torch.autograd.Function):
         _sigmoid_backward(tanh_c_TBH, o, grad_input=da_o)
         _tanh_backward(o, tanh_c_TBH, grad_input=into_c_TBH)
         da_ifg = da_TBG[:, :, : 3 * w_h.shape[1]].unflatten(2, (3, -1))
-        dh_before_TBH, dh_after_TBH = gradients(dh_TBH, dh_BH, ctx.reverse)
-        dc, add_recurrent = dc_BH.clone(), adder(w_h.t(), len(dh_BH))
+        times_w_h = recurrent(w_h.t(), len(dh_BH))
+        dh, dc = dh_BH, dc_BH.clone()
         dc_B1H = dc[:, None]
-        windows = marks(resets_TB), da_TBG, da_ifg, da_o, into_c_TBH, f, dh_before_TBH, dh_after_TBH
-        for mark, da, da_ifg_, da_o_, into_c, f_, dh_before, dh in steps(*windows, reverse=not ctx.reverse):
+        windows = marks(resets_TB), dh_TBH, da_TBG, da_ifg, da_o, into_c_TBH, f
+        for lanes, dh_out, da, da_ifg_, da_o_, into_c, f_ in steps(*windows, reverse=not ctx.reverse):
+            dh = dh + dh_out
             dc.addcmul_(dh, into_c)
             da_ifg_.mul_(dc_B1H)
             da_o_.mul_(dh)
-            dc.mul_(f_)
-            if mark is not None:
-                da = da.masked_fill(mark, 0)
-                dc.masked_fill_(mark, 0)
-            add_recurrent(dh_before, da)
+            dh = clear_(times_w_h(da), lanes)
+            clear_(dc.mul_(f_), lanes)
         dw_h = outer(da_TBG.flatten(0, 1), cleared(h_before_TBH, resets_TB).flatten(0, 1))
-        return da_TBG, dw_h, dh_before_TBH[-1 if ctx.reverse else 0], dc, None, None, None
+        return da_TBG, dw_h, dh.to(dh_BH.dtype), dc, None, None, None

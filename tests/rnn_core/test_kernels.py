@@ -16,6 +16,8 @@ from rnn_core.kernels import KERNELS, Kernel
 from rnn_core.layers import step_by_step
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
+BFLOAT16 = 0.02
+"""Of the norm of each output and gradient: 12 steps whose factors are rounded to 8 bits."""
 EVERY_KERNEL = pytest.mark.parametrize("name", KERNELS)
 EITHER_WAY = pytest.mark.parametrize("reverse", [False, True])
 Sizes = tuple[int, int, int, int]
@@ -105,6 +107,19 @@ def test_at_the_size_of_a_real_window_too(name: str) -> None:
     # The gradient of a weight is a sum over 400 steps: there 1e-5 is of the largest.
     largest = max(float(w.abs().max()) for w in expected.weights)
     assert_close(found, expected, 1e-5 * max(1, largest))
+
+
+@BOTH_PRODUCTS
+@EITHER_WAY
+@EVERY_KERNEL
+def test_bfloat16_is_near_float32_and_keeps_its_state_in_float32(name: str, reverse: bool, onednn: bool) -> None:
+    arguments = case(name, (12, 8, 24, 24), torch.float32, 0.1)
+    expected = results(step_by_step, *arguments, reverse)
+    with products_by(onednn), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = results(KERNELS[name], *arguments, reverse)
+    assert all(t.dtype == torch.float32 for t in (*found.lanes, *found.weights))
+    for mine, other in zip((*found.lanes, *found.weights), (*expected.lanes, *expected.weights), strict=True):
+        assert (mine - other).norm() < BFLOAT16 * other.norm()
 
 
 @EITHER_WAY

@@ -68,7 +68,7 @@ def test_onednn_is_for_large_products_in_float32(
 
     def linear_pointwise(x: Tensor, w: Tensor, b: Tensor | None, *rest: object) -> Tensor:
         asked.append(x.shape)
-        return functional.linear(x, w, b)
+        return x.new_zeros(len(x), len(w))
 
     monkeypatch.setattr(products, "_available", True)
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", linear_pointwise, raising=False)
@@ -76,3 +76,39 @@ def test_onednn_is_for_large_products_in_float32(
     products.product(torch.zeros(rows, shape[1], dtype=dtype), w)
     products.adder(w, rows)(torch.zeros(rows, shape[0], dtype=dtype), torch.zeros(rows, shape[1], dtype=dtype))
     assert len(asked) == (2 if expected else 0)
+
+
+BFLOAT16 = {"atol": 2e-2, "rtol": 2e-2}
+"""Factors are rounded to 8 bits: 2^-9 each, of sums of 6 products near 1."""
+
+
+@BOTH
+@pytest.mark.usefixtures("_by")
+def test_under_autocast_products_are_in_bfloat16_and_results_in_float32() -> None:
+    x, w, b = (torch.randn(shape, requires_grad=True) for shape in ((7, 6), (4, 6), (4,)))
+    expected = functional.linear(x, w, b)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = products.linear(x, w, b)
+        times_w = products.recurrent(w.detach(), 7)
+        product = times_w(x.detach())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, **BFLOAT16)
+    assert not torch.equal(found, expected), "float32 was used"
+    torch.testing.assert_close(product.float(), (expected - b).detach(), **BFLOAT16)
+    # The backward pass comes after the context, and is of the same precision.
+    wanted = torch.autograd.grad(expected.square().sum(), (x, w, b))
+    given = torch.autograd.grad(found.square().sum(), (x, w, b))
+    assert all(g.dtype == torch.float32 for g in given)
+    torch.testing.assert_close(given, wanted, atol=0.2, rtol=5e-2)
+    assert not torch.equal(given[0], wanted[0])
+
+
+def test_autocast_leaves_float64_alone() -> None:
+    x, w = torch.randn(5, 6).double(), torch.randn(4, 6).double()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(products.product(x, w), functional.linear(x, w))
+
+
+def test_bfloat16_pays_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "_available", False)
+    assert not products.bfloat16_pays("cpu")
