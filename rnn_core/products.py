@@ -20,7 +20,7 @@ one to three rows the time goes into reading the weights, which MKL does no slow
 _available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def linear(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+def linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
     """`torch.nn.functional.linear`: x_..D, w_GD, b_G -> z_..G, differentiable once."""
     return _Linear.apply(x.reshape(-1, x.shape[-1]), w, b).reshape(*x.shape[:-1], len(w))
 
@@ -54,7 +54,7 @@ def _by_onednn(w: Tensor, rows: int) -> bool:
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, w_GD: Tensor, b_G: Tensor) -> Tensor:
+    def forward(ctx: Any, x_ND: Tensor, w_GD: Tensor, b_G: Tensor | None) -> Tensor:
         ctx.save_for_backward(x_ND, w_GD)
         return product(x_ND, w_GD, b_G)
 
