@@ -40,7 +40,7 @@ class _CrossEntropy(torch.autograd.Function):
         need_x, need_w, need_b, _ = ctx.needs_input_grad
         losses, dx = [], []
         dw_HV: Tensor | None = None
-        db_V = torch.zeros_like(b_V) if need_b else None
+        db_V = torch.zeros_like(b_V) if b_V is not None and need_b else None
         for x_RH, targets_R in _chunks(x_NH, targets_N, w_VH):
             loss_R, dz_RV = _loss(x_RH, targets_R, w_VH, b_V)
             losses.append(loss_R)
