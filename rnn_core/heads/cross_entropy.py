@@ -17,7 +17,7 @@ from rnn_core.products import product
 CHUNK_BYTES = 2**23
 """Of a chunk's logits: they stay in the cache (700 steps of 10,000 words: 129 ms; with twice as many bytes 132)."""
 LEAST_ROWS = 256
-"""Of a chunk, for each one is added to the gradient of all weights (50,000 words: 0.78 s, with half the rows 0.93 s)."""
+"""Of a chunk, for each one is added to the gradient of all weights (50,000 words: 0.78 s, half the rows 0.93 s)."""
 
 
 def cross_entropy(x_NH: Tensor, w_VH: Tensor, b_V: Tensor | None, targets_N: Tensor) -> Tensor:
