@@ -27,9 +27,11 @@ class Train:
     lanes: int
     """Parallel streams of the global batch; workers divide them."""
     window: int
-    """k1: steps of all lanes in one update."""
+    """k1: steps of all lanes whose loss is found together."""
     k2: int
     """Steps that gradient flows through, at least `window`."""
+    accumulate: int = 1
+    """Windows of an update, one after the other: a larger batch in the memory of one window."""
     carry: bool
     """Whether the state goes on from window to window; false cuts it (and is right for whole sequences)."""
     epochs: int
@@ -46,7 +48,8 @@ class Train:
     """Updates between two points of a learning curve."""
 
     def __post_init__(self) -> None:
-        for name in ("lanes", "window", "epochs", "validations_per_epoch", "checkpoint_steps", "point_steps"):
+        counts = ("lanes", "window", "accumulate", "epochs", "validations_per_epoch", "checkpoint_steps", "point_steps")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wanted is a whole number from 1 on")
         if self.k2 < self.window:

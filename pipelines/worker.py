@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,9 @@ class _Training:
         self.validation = split_windows(job.arrow, "validation", self.task.KIND, settings, self.lanes)
         torch.manual_seed(settings.seed)
         self.network = networks.build(self.task, job.model, self.sidecar).to(device, getattr(torch, settings.dtype))
-        self.total = settings.epochs * self.windows.per_epoch
+        # Updates; an epoch may end inside one, and the training ends with the one in which its last epoch does.
+        self.per_epoch = Fraction(self.windows.per_epoch, settings.accumulate)
+        self.total = math.ceil(settings.epochs * self.per_epoch)
         self.state = bptt.TrainState(
             network=self.network,
             optimizer=optim.optimizer(settings.optimizer, self.network.parameters()),
@@ -123,7 +126,7 @@ class _Training:
 
     def run(self) -> None:
         settings, progress = self.job.train, self.progress
-        validate_every = max(1, self.windows.per_epoch // settings.validations_per_epoch)
+        validate_every = max(1, self.per_epoch // settings.validations_per_epoch)
         patience = math.inf if settings.patience is None else settings.patience
         steps = self._steps()
         while self.state.update < self.total and progress.waited <= patience:
@@ -142,14 +145,15 @@ class _Training:
 
     def _steps(self) -> Iterator[bptt.Step]:
         settings = self.job.train
-        schedule = optim.schedule(settings.schedule, updates=self.total, per_epoch=self.windows.per_epoch)
+        schedule = optim.schedule(settings.schedule, updates=self.total, per_epoch=self.per_epoch)
         self.network.train()
         return bptt.fit(
             self.state,
-            lambda update: self.windows(update).to(self.device),
+            lambda number: self.windows(number).to(self.device),
             rate=lambda update: settings.optimizer.rate * schedule(update),
             clip=settings.clip,
             k2=settings.k2,
+            accumulate=settings.accumulate,
             reduce=_reduce,
         )
 
@@ -167,7 +171,7 @@ class _Training:
             "train/loss": progress.loss_sum / max(1, progress.count),
             "train/gradient_norm": step.gradient_norm,
             "train/rate": step.rate,
-            "train/epoch": step.update / self.windows.per_epoch,
+            "train/epoch": float(step.update / self.per_epoch),
             "train/tokens_per_second": progress.count / max(1e-9, seconds - progress.last_point),
         }
         if self.recorder:
@@ -197,7 +201,7 @@ class _Training:
         self.progress.seconds = self._seconds()
         facts = {
             "progress": vars(self.progress),
-            "epoch": self.state.update / self.windows.per_epoch,
+            "epoch": float(self.state.update / self.per_epoch),
             "seed": self.job.train.seed,
             "workers": _workers(),
             "threads": self.job.threads,
@@ -209,7 +213,7 @@ class _Training:
         finished = {
             "seconds": self._seconds(),
             "steps": self.state.update,
-            "epochs": self.state.update / self.windows.per_epoch,
+            "epochs": float(self.state.update / self.per_epoch),
             "stopped_early": self.state.update < self.total,
             "best": self.progress.best_metrics,
             "best_update": self.progress.best_update,

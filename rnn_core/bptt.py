@@ -1,10 +1,13 @@
 """Truncated backpropagation through time: THE training loop, a generator, and the reading of a trained network.
 
-At update n the loss is that of the newest k1 steps, so each step's loss counts once. Gradient flows through the last
+At window n the loss is that of the newest k1 steps, so each step's loss counts once. Gradient flows through the last
 k2 >= k1 steps, recomputed with the present weights from the stored carry at their beginning, which is a constant, and
 with the random draws those steps had first. The carry that goes on is the recomputed one. k2 = k1 is ordinary
 TBPTT (Williams and Peng 1990: An efficient gradient-based algorithm for on-line training of recurrent network
 trajectories; the two lengths apart are their h' and h).
+
+An update takes the sums over `accumulate` windows, one after the other, with the same weights: its gradient is exactly
+the mean over all their steps, each with the k2 steps before it. The carry passes from window to window as ever.
 
 The loop knows no cluster, logging, evaluation or saving: whoever drives it does that between two steps, and
 stopping is `break`.
@@ -73,41 +76,40 @@ def fit(
     rate: Callable[[int], float],
     clip: float,
     k2: int | None = None,
+    accumulate: int = 1,
     reduce: Callable[[list[Tensor]], None] = lambda tensors: None,
 ) -> Iterator[Step]:
     """Train for ever; yields after each update, with `state` ready to be saved.
 
     Args:
         state: changed in place.
-        windows: the window of an update; a pure function, so that earlier windows can be had again.
+        windows: the window of a number; a pure function, so that earlier windows can be had again. Update n takes the
+            windows from n * accumulate on.
         rate: learning rate at an update, counted from 0.
         clip: bound on the norm of the mean gradient.
         k2: steps that gradient flows through; None is k2 = k1, the length of a window.
-        reduce: sums each tensor over the workers, in place; the identity for one worker.
+        accumulate: windows of an update.
+        reduce: sums each tensor over the workers, in place, once an update; the identity for one worker.
 
     Raises:
         NonFiniteLoss: names the update and the lanes.
     """
     parameters = [p for p in state.network.parameters() if p.requires_grad]
     while True:
-        newest = windows(state.update)
-        loss, count, carry = _newest_loss(state, newest, windows, k2)
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-        totals = torch.tensor([loss.item(), count], dtype=torch.float64)
+        totals, carry, broken = _sums(state, windows, k2, accumulate)
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        gradients = [p.grad for p in parameters if p.grad is not None]
         reduce([*gradients, totals])
         loss_sum, total = float(totals[0]), int(totals[1])
         if not math.isfinite(loss_sum):
-            raise _non_finite(state, newest)
-        # Sums, not means, came from the workers: one multiplication makes the mean and clips it.
+            raise _non_finite(state, broken, windows(state.update * accumulate).epoch)
+        # Sums, not means, came from the workers: one division makes the mean and clips it.
         norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))) / max(1, total)
-        torch._foreach_mul_(gradients, min(1.0, clip / (norm + 1e-12)) / max(1, total))
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
         now = rate(state.update)
         optim.set_rate(state.optimizer, now)
-        state.optimizer.step()
+        optim.step(state.optimizer, max(1, total) * max(1.0, norm / clip))
         state.carry = carry
         state.update += 1
         yield Step(update=state.update, loss=loss_sum / max(1, total), count=total, gradient_norm=norm, rate=now)
@@ -134,25 +136,45 @@ def map_carry(function: Callable[..., Tensor], carry: Carry, *others: Carry) -> 
     return tuple(map_carry(function, *parts) for parts in zip(carry, *others, strict=True))
 
 
+def _sums(
+    state: TrainState, windows: Callable[[int], Window], k2: int | None, accumulate: int
+) -> tuple[Tensor, Carry, tuple[Window, Carry] | None]:
+    """Of the next update's windows: (sum of the loss, steps counted), with the gradients of the sum in the parameters.
+
+    Returns: these; the carry for the next update; the first window whose loss is no number, with the carry before it.
+    """
+    totals, carry, broken = torch.zeros(2, dtype=torch.float64), state.carry, None
+    for number in range(state.update * accumulate, (state.update + 1) * accumulate):
+        loss, count, next_carry = _newest_loss(state.network, carry, number, windows, k2)
+        loss.backward()
+        part = loss.item()
+        totals += torch.tensor([part, count], dtype=torch.float64)
+        if broken is None and not math.isfinite(part):
+            broken = windows(number), carry
+        carry = next_carry
+    return totals, carry, broken
+
+
 def _newest_loss(
-    state: TrainState, newest: Window, windows: Callable[[int], Window], k2: int | None
+    network: Any, carry: Carry, newest: int, windows: Callable[[int], Window], k2: int | None
 ) -> tuple[Tensor, int, Carry]:
-    """Loss of the newest window, steps counted, and the carry at the beginning of what the next update recomputes."""
-    k1 = newest.starts_TB.shape[0]
-    end = (state.update + 1) * k1
+    """Loss of window `newest`, steps counted, and the carry at the beginning of what the next window recomputes."""
+    window = windows(newest)
+    k1 = window.starts_TB.shape[0]
+    end = (newest + 1) * k1
     begin = max(0, end - (k2 or k1))
     next_begin = max(0, end + k1 - (k2 or k1))
     borders = {begin, end, next_begin, *range(begin - begin % k1 + k1, end, k1)}
     borders = {b for b in borders if begin <= b <= end}
     losses, count = [], 0
-    carry = next_carry = state.carry
+    next_carry = carry
     for a, b in itertools.pairwise(sorted(borders)):
-        update = a // k1
-        window = newest if update == state.update else windows(update)
-        part = window if b - a == k1 else window.steps(a - update * k1, b - update * k1)
-        hidden_TBH, carry = state.network(part, carry)
-        if update == state.update:
-            loss, steps = state.network.loss(part, hidden_TBH)
+        number = a // k1
+        whole = window if number == newest else windows(number)
+        part = whole if b - a == k1 else whole.steps(a - number * k1, b - number * k1)
+        hidden_TBH, carry = network(part, carry)
+        if number == newest:
+            loss, steps = network.loss(part, hidden_TBH)
             losses.append(loss)
             count += steps
         if b == next_begin:
@@ -161,18 +183,20 @@ def _newest_loss(
 
 
 @torch.no_grad()
-def _non_finite(state: TrainState, window: Window) -> NonFiniteLoss:
-    """The error for a window whose loss is no number, with the lanes of this worker that are to blame."""
-    hidden_TBH, _ = state.network(window, state.carry)
-    numbers = window.draws.lanes_B.tolist() if window.draws else list(range(hidden_TBH.shape[1]))
-    lanes = []
-    for index, number in enumerate(numbers):
-        loss, _ = state.network.loss(window.lane(index), hidden_TBH[:, index : index + 1])
-        if not torch.isfinite(loss):
-            lanes.append(number)
-    where = f"update {state.update}, epoch {window.epoch}, " + (f"lanes {_short(lanes)}" if lanes else "another worker")
+def _non_finite(state: TrainState, broken: tuple[Window, Carry] | None, epoch: int) -> NonFiniteLoss:
+    """The error for a loss that is no number, with the lanes that are to blame, if they are this worker's."""
+    lanes = [] if broken is None else _broken_lanes(state.network, *broken)
+    epoch = epoch if broken is None else broken[0].epoch
+    where = f"update {state.update}, epoch {epoch}, " + (f"lanes {_short(lanes)}" if lanes else "another worker")
     found = "the loss is not finite"
     return NonFiniteLoss(where, found, "lower train.optimizer.rate or train.clip, or look at the data of these lanes")
+
+
+def _broken_lanes(network: Any, window: Window, carry: Carry) -> list[int]:
+    hidden_TBH, _ = network(window, carry)
+    numbers = window.draws.lanes_B.tolist() if window.draws else list(range(hidden_TBH.shape[1]))
+    losses = [network.loss(window.lane(i), hidden_TBH[:, i : i + 1])[0] for i in range(len(numbers))]
+    return [number for number, loss in zip(numbers, losses, strict=True) if not torch.isfinite(loss)]
 
 
 def _short(lanes: list[int]) -> str:

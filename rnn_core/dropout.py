@@ -24,6 +24,7 @@ class Draws:
 
     seed: int
     update: int
+    """Number of the window: that of its update, unless an update takes several windows."""
     lanes_B: Tensor
     """int64: the number of each lane in the whole batch, not among this worker's."""
 

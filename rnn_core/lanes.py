@@ -225,7 +225,7 @@ Assemble = Callable[[Positions], dict[str, Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """The windows of one worker: called with an update's number, gives that update's window.
+    """The windows of one worker, by their numbers, counted over all epochs.
 
     `assemble` is the kind's: from positions_TB to the fields of a window. `seed` None draws nothing (evaluation).
     """
@@ -235,13 +235,13 @@ class Windows:
     lanes: slice
     seed: int | None = None
 
-    def __call__(self, update: int) -> Window:
-        epoch, step = divmod(update, self.filling.windows_per_epoch)
+    def __call__(self, number: int) -> Window:
+        epoch, step = divmod(number, self.filling.windows_per_epoch)
         positions_TB, starts_TB = self.filling.place(epoch, step, self.lanes)
         draws = None
         if self.seed is not None:
             lanes_B = torch.arange(self.filling.lanes)[self.lanes]
-            draws = Draws(seed=self.seed, update=update, lanes_B=lanes_B)
+            draws = Draws(seed=self.seed, update=number, lanes_B=lanes_B)
         return Window(
             fields=self.assemble(positions_TB),
             starts_TB=torch.from_numpy(starts_TB),

@@ -6,11 +6,18 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from rnn_core.heads.adaptive import AdaptiveHead
 from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.lanes import Window
 from rnn_core.models import KINDS
 
 Config = TypeVar("Config")
+
+HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
+    "softmax": lambda model, config: SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight),
+    "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
+}
+"""A head for a model and its `Config`; a kind whose `Config` names none has a softmax."""
 
 
 class Network(nn.Module):
@@ -43,10 +50,10 @@ def network(kind: str, config: Any, sizes: Any) -> Network:
         config, sizes: that kind's `Config` and `Sizes`.
 
     Raises:
-        ConfigError: no such cell, or sizes that do not fit each other.
+        ConfigError: no such cell, or sizes (cutoffs) that do not fit each other.
     """
     model = KINDS[kind].Model(config, sizes)
-    return Network(model, SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight))
+    return Network(model, HEADS[getattr(config, "head", "softmax")](model, config))
 
 
 def widen(config: Config, parameters: Callable[[Config], int], target: int) -> Config:

@@ -6,6 +6,7 @@ A schedule is a pure function of the update, so a restart needs no schedule stat
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 import torch
@@ -45,7 +46,7 @@ class ScheduleConfig:
     factor: float = 1.0
 
 
-def schedule(config: ScheduleConfig, *, updates: int, per_epoch: int) -> Callable[[int], float]:
+def schedule(config: ScheduleConfig, *, updates: int, per_epoch: int | Fraction) -> Callable[[int], float]:
     """The factor on the rate at an update (counted from 0).
 
     Args:
@@ -84,3 +85,16 @@ def optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> to
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def step(optimizer: torch.optim.Optimizer, divisor: float) -> None:
+    """One update by the gradients divided by `divisor`; the gradients are changed.
+
+    The fused kernels divide as they read: no pass of its own. Their divisor is a float32, too coarse for float64.
+    """
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    coarse = all(gradient.dtype != torch.float64 for gradient in gradients)
+    if not coarse:
+        torch._foreach_div_(gradients, divisor)
+    optimizer.grad_scale = torch.tensor(divisor) if coarse else None  # type: ignore[attr-defined]
+    optimizer.step()

@@ -25,7 +25,7 @@ one to three rows the time goes into reading the weights, which MKL does no slow
 _available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def linear(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+def linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
     """`torch.nn.functional.linear`: x_..D, w_GD, b_G -> z_..G, differentiable once on a CPU."""
     if x.device.type != "cpu":
         return torch.nn.functional.linear(x, w, b)
@@ -95,7 +95,7 @@ def _by_onednn(w: Tensor, rows: int) -> bool:
 class _Linear(torch.autograd.Function):
     @staticmethod
     @custom_fwd(device_type="cpu")
-    def forward(ctx: Any, x_ND: Tensor, w_GD: Tensor, b_G: Tensor) -> Tensor:
+    def forward(ctx: Any, x_ND: Tensor, w_GD: Tensor, b_G: Tensor | None) -> Tensor:
         ctx.save_for_backward(x_ND, w_GD)
         return product(x_ND, w_GD, b_G)
 

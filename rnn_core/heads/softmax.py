@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from rnn_core.errors import ConfigError
+from rnn_core.heads.cross_entropy import cross_entropy
+from rnn_core.heads.steps import counted
 from rnn_core.products import linear
 
 
@@ -43,12 +44,8 @@ class SoftmaxHead(nn.Module):
             targets_TB: int64, the right class of each valid step; anything elsewhere.
             valid_TB: bool. What stands at other steps is not read, and gets no gradient.
         """
-        hidden_NH, targets_N = hidden_TBH.flatten(0, 1), targets_TB.flatten()
-        count = int(valid_TB.sum())
-        if count < valid_TB.numel():
-            rows_N = valid_TB.flatten().nonzero().squeeze(1)
-            hidden_NH, targets_N = hidden_NH.index_select(0, rows_N), targets_N.index_select(0, rows_N)
-        return functional.cross_entropy(self.predict(hidden_NH), targets_N, reduction="sum"), count
+        hidden_NH, targets_N, count = counted(hidden_TBH, targets_TB, valid_TB)
+        return cross_entropy(hidden_NH, self.weight, self.bias, targets_N), count
 
     def predict(self, hidden: Tensor) -> Tensor:
         """logits_..V of hidden_..H with any leading dimensions."""

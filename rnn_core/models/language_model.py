@@ -5,7 +5,7 @@ dropout stands; Gal and Ghahramani 2016 for one mask a lane and window; Press an
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,16 @@ class Config:
     """Between layers and on the output."""
     tie: bool
     """One matrix for embeddings and output weights."""
+    head: Literal["softmax", "adaptive"] = "softmax"
+    """A name in `rnn_core.networks.HEADS`."""
+    cutoffs: tuple[int, ...] | None = None
+    """`adaptive` only: the first word of each cluster."""
+
+    def __post_init__(self) -> None:
+        if self.head == "adaptive" and self.tie:
+            raise ValueError("tie is true with head: adaptive, whose clusters have weights of other widths")
+        if self.head != "adaptive" and self.cutoffs is not None:
+            raise ValueError(f"cutoffs are given with head: {self.head}, wanted is head: adaptive")
 
 
 @dataclass(frozen=True, kw_only=True)

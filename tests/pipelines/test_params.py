@@ -61,6 +61,7 @@ def changed(shipped, path, value):
         ("train.lames", 3, "blocks.language_model.train.lames: unknown key (did you mean `lanes`?); allowed are"),
         ("train.optimizer.rate", "1e-3", "train.optimizer.rate: found '1e-3' (text); wanted is a number (YAML reads"),
         ("train.window", 0, "train: window is 0, wanted is a whole number from 1 on"),
+        ("train.accumulate", 0, "train: accumulate is 0, wanted is a whole number from 1 on"),
         ("train.k2", 5, "train: k2 is 5, wanted is at least window, 20"),
         ("train.epochs", 2.5, "train.epochs: found 2.5 (number); wanted is a whole number"),
         ("train.clip", -1, "train: clip is -1.0, wanted is a number above 0"),
@@ -96,6 +97,7 @@ def test_gradient_past_a_cut_carry_is_refused(shipped):
         ({"hiden_size": 3}, "model.hiden_size: unknown key (did you mean `hidden_size`?)"),
         ({"num_layers": 0}, "model.num_layers: found 0"),
         ({"dropout": 1.0}, "model.dropout: found 1.0"),
+        ({"head": "adaptive", "tie": False}, "model.cutoffs: found None with model.head: adaptive; rising whole"),
     ],
 )
 def test_a_model_that_cannot_be_is_told(shipped, model, message):

@@ -99,6 +99,18 @@ def test_the_whole_process_killed_and_started_again_the_losses_are_the_same(data
     small.check_each_step_once(points)
 
 
+def test_updates_of_several_windows_go_on_after_a_kill_bit_for_bit(data, undisturbed, tmp_path):
+    """100 windows an epoch, 7 an update: the first epoch ends inside the 15th, the training with the 29th."""
+    path = small.write_job(tmp_path / "job", data, accumulate=7, epochs=2)
+    small.train_until(path, 1, small.random_step(25))
+    points = small.train(path, 1)
+    assert small.numbers(points) == small.numbers(undisturbed(1, accumulate=7, epochs=2))
+    finished = files.read_json(path / "training/finished.json")
+    assert (finished["steps"], finished["epochs"]) == (29, 29 * 7 / 100)
+    validations = [p["step"] for p in points if "validation/loss" in p["values"]]
+    assert validations == [7, 14, 21, 28, 29]
+
+
 def test_a_finished_training_is_not_trained_again(data, undisturbed, tmp_path):
     path = small.write_job(tmp_path / "job", data, epochs=1)
     small.train(path, 1)

@@ -10,30 +10,33 @@ from rnn_core import bptt
 from tests.rnn_core.small import CLIP, LANES, columns_of, network_of, state_of, tokens, windows_of
 
 
-def run(network, windows, updates, k2):
+def run(network, windows, updates, k2, accumulate=1):
     state = state_of(network)
-    steps = bptt.fit(state, windows, rate=lambda update: 0.5, clip=CLIP, k2=k2)
+    steps = bptt.fit(state, windows, rate=lambda update: 0.5, clip=CLIP, k2=k2, accumulate=accumulate)
     return state, list(itertools.islice(steps, updates))
 
 
-def by_hand(network, windows, updates, k1, k2):
-    """The design's paragraph, a step at a time: at update n the loss is that of the newest k1 steps; gradient flows
-    through the last k2, recomputed from the stored carry at their beginning, with the draws those steps had first."""
+def by_hand(network, windows, updates, k1, k2, accumulate=1):
+    """The design's paragraph, a step at a time: at window n the loss is that of the newest k1 steps; gradient flows
+    through the last k2, recomputed from the stored carry at their beginning, with the draws those steps had first.
+    An update is made by the mean over the steps of its windows."""
     carries = {0: network.initial_carry(LANES)}
     losses = []
-    for n in range(updates):
-        end = (n + 1) * k1
-        begin = max(0, end - k2)
-        carry, total, count = carries[begin], torch.zeros((), dtype=torch.float64), 0
-        recomputed = {begin: carry}
-        for t in range(begin, end):
-            step = windows(t // k1).steps(t % k1, t % k1 + 1)
-            hidden, carry = network(step, carry)
-            recomputed[t + 1] = bptt.map_carry(torch.Tensor.detach, carry)
-            if t >= end - k1:
-                loss, steps = network.loss(step, hidden)
-                total, count = total + loss, count + steps
-        carries = recomputed
+    for update in range(updates):
+        total, count = torch.zeros((), dtype=torch.float64), 0
+        for n in range(update * accumulate, (update + 1) * accumulate):
+            end = (n + 1) * k1
+            begin = max(0, end - k2)
+            carry = carries[begin]
+            recomputed = {begin: carry}
+            for t in range(begin, end):
+                step = windows(t // k1).steps(t % k1, t % k1 + 1)
+                hidden, carry = network(step, carry)
+                recomputed[t + 1] = bptt.map_carry(torch.Tensor.detach, carry)
+                if t >= end - k1:
+                    loss, steps = network.loss(step, hidden)
+                    total, count = total + loss, count + steps
+            carries = recomputed
         parameters = list(network.parameters())
         gradients = torch.autograd.grad(total / count, parameters)
         norm = torch.sqrt(sum(g.square().sum() for g in gradients))
@@ -57,6 +60,30 @@ def test_k1_and_k2_are_as_the_design_says(k1, k2, cell):
     np.testing.assert_allclose([step.loss for step in steps], losses, rtol=1e-10)
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("k1", "k2", "accumulate"), [(4, 4, 4), (4, 6, 5), (3, 10, 3), (5, 5, 40)])
+def test_windows_accumulated_give_the_mean_over_all_their_steps(k1, k2, accumulate):
+    """Over an epoch's end inside an update, padding at it, sequences that begin inside windows, dropout on; float64."""
+    windows = windows_of(columns_of(None, [tokens(n, n) for n in (30, 17, 26)]), k1)
+    updates = windows.per_epoch // accumulate + 2
+    assert windows.per_epoch % accumulate
+    ours, theirs = network_of(), network_of()
+    _, steps = run(ours, windows, updates, k2, accumulate)
+    losses = by_hand(theirs, windows, updates, k1, k2, accumulate)
+    np.testing.assert_allclose([step.loss for step in steps], losses, rtol=1e-10)
+    valid = sum(int(windows(n).valid_TB.sum()) for n in range(accumulate))
+    assert steps[0].count == valid
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
+
+
+def test_workers_meet_once_an_update():
+    windows, meetings = windows_of(columns_of(tokens(200)), 10), []
+    state = state_of(network_of())
+    steps = bptt.fit(state, windows, rate=lambda update: 0.5, clip=CLIP, accumulate=3, reduce=meetings.append)
+    done = list(itertools.islice(steps, 2))
+    assert (len(meetings), [step.update for step in done], state.update) == (2, [1, 2], 2)
 
 
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
@@ -134,6 +161,45 @@ def test_a_loss_that_is_no_number_names_update_and_lanes():
         next(bptt.fit(state, window, rate=lambda update: 0.5, clip=CLIP))
     assert state.update == 2
     assert all(torch.isfinite(p).all() for p in network.parameters())
+
+
+def test_the_first_of_the_accumulated_windows_that_broke_is_named():
+    """The carry spoils what follows: lane 2 breaks in the third window, and from there on."""
+    columns, network = columns_of(tokens(200)), network_of(dropout=0.0)
+    network.model.embedding = Poisoned(network.model.embedding)
+    windows = windows_of(columns, 10)
+
+    def window(number):
+        got = windows(number)
+        if number == 2:
+            got.fields["tokens_TB"][4, 2] = -1
+        return got
+
+    steps = bptt.fit(state_of(network), window, rate=lambda update: 0.5, clip=CLIP, accumulate=4)
+    with pytest.raises(bptt.NonFiniteLoss, match="update 0, epoch 0, lanes 2: the loss is not finite"):
+        next(steps)
+
+
+class Poisoned(torch.nn.Module):
+    """An embedding of which token -1 is no number."""
+
+    def __init__(self, embedding):
+        super().__init__()
+        self.embedding, self.weight = embedding, embedding.weight
+
+    def forward(self, tokens_TB):
+        return torch.where(tokens_TB[:, :, None] < 0, torch.nan, self.embedding(tokens_TB.clamp(0)))
+
+
+def test_a_loss_that_another_worker_lost_is_said_to_be_so():
+    def reduce(tensors):
+        tensors[-1][0] = torch.nan
+
+    steps = bptt.fit(
+        state_of(network_of()), windows_of(columns_of(tokens(99)), 10), rate=lambda update: 0.5, clip=1, reduce=reduce
+    )
+    with pytest.raises(bptt.NonFiniteLoss, match="update 0, epoch 0, another worker: the loss is not finite"):
+        next(steps)
 
 
 def test_gradients_are_clipped_and_the_rate_follows_the_schedule():

@@ -1,5 +1,7 @@
 """Schedules are pure functions of the update; optimizers spare biases from weight decay."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from torch import nn
@@ -33,6 +35,29 @@ def test_weight_decay_spares_biases(name):
     made.step()
     torch.testing.assert_close(layer.weight.detach(), before[0] * (1 - 0.2 * 0.5))
     assert torch.equal(layer.bias.detach(), before[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("more", [{"name": "sgd"}, {"name": "sgd", "momentum": 0.9}, {"name": "adamw"}], ids=str)
+def test_a_step_divides_the_gradients(more, dtype):
+    """As if they had been divided before; the float64 ones exactly, the others in the kernel."""
+    torch.manual_seed(2)
+    config = optim.OptimizerConfig(rate=0.1, weight_decay=0.01, **more)
+    ours, theirs = (nn.Parameter(torch.ones(5, 40, dtype=dtype)) for _ in range(2))
+    mine, other = optim.optimizer(config, [ours]), optim.optimizer(config, [theirs])
+    for divisor in (3.7, 0.2, 1000.1):
+        gradient = torch.randn(5, 40, dtype=dtype)
+        ours.grad, theirs.grad = gradient.clone(), gradient / divisor
+        optim.step(mine, divisor)
+        other.step()
+        tolerance = 1e-12 if dtype == torch.float64 else 1e-6
+        torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_epochs_of_no_whole_number_of_updates():
+    """7 windows an epoch, 3 an update: epochs end at updates 2 1/3, 4 2/3 and 7."""
+    config = optim.ScheduleConfig(name="decay", after=1, factor=0.5)
+    assert factors(config, 2, 3, 4, 5, 6, 7, per_epoch=Fraction(7, 3)) == [1, 0.5, 0.5, 0.25, 0.25, 0.125]
 
 
 def test_constants_that_cannot_be_are_refused():
