@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from rnn_core import optim
 from rnn_core.errors import UserError
 from rnn_core.lanes import Window, Windows
+from rnn_core.prefetch import Prefetched
 
 Carry = Any
 """A plain tree (tuples and lists) of tensors whose first dimension is the lane."""
@@ -119,10 +120,11 @@ def read(network: Any, windows: Windows, carry: Carry, epoch: int = 0) -> Iterat
     device = next(network.parameters()).device
     training, _ = network.training, network.eval()
     try:
-        for step in range(windows.per_epoch):
-            window = windows(epoch * windows.per_epoch + step).to(device)
-            hidden_TBH, carry = network(window, carry)
-            yield window, hidden_TBH
+        with Prefetched(windows, device) as ready:
+            for step in range(windows.per_epoch):
+                window = ready(epoch * windows.per_epoch + step)
+                hidden_TBH, carry = network(window, carry)
+                yield window, hidden_TBH
     finally:
         network.train(training)
 

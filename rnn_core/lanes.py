@@ -51,10 +51,14 @@ class Window:
         return replace(self, fields=cut, starts_TB=self.starts_TB[:, pick], valid_TB=self.valid_TB[:, pick], draws=None)
 
     def to(self, device: torch.device | str) -> "Window":
-        moved = {name: field.to(device) for name, field in self.fields.items()}
-        draws = replace(self.draws, lanes_B=self.draws.lanes_B.to(device)) if self.draws else None
-        starts_TB, valid_TB = self.starts_TB.to(device), self.valid_TB.to(device)
-        return replace(self, fields=moved, starts_TB=starts_TB, valid_TB=valid_TB, draws=draws)
+        return self.map(lambda tensor: tensor.to(device))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Window":
+        """`function` on each tensor of the window, those of its draws too."""
+        fields = {name: function(field) for name, field in self.fields.items()}
+        draws = replace(self.draws, lanes_B=function(self.draws.lanes_B)) if self.draws else None
+        starts_TB, valid_TB = function(self.starts_TB), function(self.valid_TB)
+        return replace(self, fields=fields, starts_TB=starts_TB, valid_TB=valid_TB, draws=draws)
 
 
 class Filling(Protocol):

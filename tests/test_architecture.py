@@ -40,7 +40,8 @@ ALLOWED_IN_CORE = {
     "decoding": (),
     "inspect": ("lanes", "dropout"),
     "optim": (),
-    "bptt": ("lanes", "dropout", "optim"),
+    "prefetch": ("lanes",),
+    "bptt": ("lanes", "dropout", "optim", "prefetch"),
     "checkpoint": ("bptt", "optim", "lanes"),
     "networks": ("models", "heads", "lanes"),
 }

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
-from rnn_core.lanes import Assemble, Positions, Stream, Window
+from rnn_core.lanes import Assemble, Positions, Stream, Window, Windows
 from rnn_core.layers import Stack
 
 
@@ -95,3 +95,8 @@ def assemble(columns: Columns) -> Assemble:
         }
 
     return fields
+
+
+def pad_shares(windows: Windows) -> dict[str, float]:
+    """Of the steps of an epoch."""
+    return {"pad_share": windows.filling.pad_share}

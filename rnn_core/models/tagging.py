@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
 from rnn_core.errors import ConfigError
-from rnn_core.lanes import Assemble, Pack, Positions, Window
+from rnn_core.lanes import Assemble, Pack, Positions, Window, Windows
 from rnn_core.layers import Stack
 from rnn_core.spelling import PADDING, Spellings
 
 UNKNOWN = 1
 WORD_MASK = 0
 """Number of the draws that hide words; the stack's masks follow."""
+SHARE_WINDOWS = 32
+"""So many windows show how full the lanes of characters are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,3 +151,11 @@ def assemble(columns: Columns) -> Assemble:
         }
 
     return fields
+
+
+def pad_shares(windows: Windows) -> dict[str, float]:
+    """Of the steps of an epoch, and of the characters' lanes in its first windows."""
+    few = [windows(update).fields["characters_SC"] for update in range(min(windows.per_epoch, SHARE_WINDOWS))]
+    padded = sum(int((characters_SC == PADDING).sum()) for characters_SC in few)
+    share = padded / sum(characters_SC.numel() for characters_SC in few)
+    return {"pad_share": windows.filling.pad_share, "character_pad_share": share}

@@ -1,11 +1,13 @@
 """Characters: every word of a window finds its own spelling, each distinct one stands in the lanes once."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_core import arrow
+from rnn_core.lanes import Windows
 from rnn_core.models import tagging
 from rnn_core.spelling import CHARACTER_WINDOW, PADDING, Spellings
 
@@ -80,6 +82,18 @@ def test_few_shapes_and_little_padding():
     assert max(shares) < 0.08
     assert np.mean(shares) < 0.05
     assert len(shapes) <= 6
+
+
+def test_a_run_tells_the_share_of_padded_characters():
+    random = np.random.default_rng(0)
+    columns = columns_of([like_words(random, 10) for _ in range(40)])
+    filling = tagging.filling(columns, lanes=4, window=20, seed=1, carries=False)
+    windows = Windows(filling=filling, assemble=tagging.assemble(columns), lanes=slice(0, 4))
+    fields = [windows(update).fields for update in range(windows.per_epoch)]
+    used = sum(sum(map(len, {tuple(spelling) for spelling in read_back(field)})) for field in fields)
+    room = sum(field["characters_SC"].numel() for field in fields)
+    shares = tagging.pad_shares(windows)
+    assert shares == {"pad_share": 0.0, "character_pad_share": pytest.approx(1 - used / room)}
 
 
 @given(sentences)
