@@ -23,7 +23,8 @@ class Train:
     """How a network is trained; the same for a model and for a baseline."""
 
     seed: int
-    dtype: Literal["float32", "float64"]
+    dtype: Literal["float32", "float64", "bfloat16"]
+    """bfloat16: of the factors of products; weights, states and sums stay float32."""
     lanes: int
     """Parallel streams of the global batch; workers divide them."""
     window: int

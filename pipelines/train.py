@@ -135,7 +135,7 @@ def finish(job: worker.Job) -> None:
     with files.whole_folder(job.folder / "model") as aside:
         shutil.copy(job.folder / "best/model.safetensors", aside)
         shutil.copy(job.arrow / "sidecar.json", aside)
-        about = {"task": job.task, "kind": run["kind"], "model": job.model, "dtype": job.train.dtype}
+        about = {"task": job.task, "kind": run["kind"], "model": job.model, "dtype": job.train.stored}
         files.write_json(aside / "model.json", about | {"window": job.train.window, "carry": job.train.carry})
     with files.whole_folder(job.folder / "pictures") as aside:
         pictures.learning_curves(

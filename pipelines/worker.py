@@ -24,11 +24,12 @@ from torch import Tensor
 from pipelines import files, networks, tasks
 from pipelines.params import Train
 from pipelines.points import Recorder
-from rnn_core import bptt, checkpoint, optim
+from rnn_core import bptt, checkpoint, optim, products
 from rnn_core.arrow import read_split
 from rnn_core.errors import DataError, UserError
 from rnn_core.lanes import Windows, lane_slice
 from rnn_core.models import KINDS
+from rnn_core.prefetch import Prefetched
 
 LOCK_SECONDS = 60
 """How long a worker waits for one that is still dying to let go of the folder."""
@@ -110,8 +111,13 @@ class _Training:
         self.lanes = lane_slice(settings.lanes, _rank(), _workers())
         self.windows = split_windows(job.arrow, "train", self.task.KIND, settings, self.lanes, seed=settings.seed)
         self.validation = split_windows(job.arrow, "validation", self.task.KIND, settings, self.lanes)
+        self.ready = Prefetched(self.windows, device, kept=math.ceil((settings.k2 - settings.window) / settings.window))
+        self.step_seconds = 0.0
         torch.manual_seed(settings.seed)
-        self.network = networks.build(self.task, job.model, self.sidecar).to(device, getattr(torch, settings.dtype))
+        self.network = networks.build(self.task, job.model, self.sidecar).to(device, getattr(torch, settings.stored))
+        self.bfloat16 = settings.dtype == "bfloat16" and products.bfloat16_pays(device)
+        if recorder and settings.dtype == "bfloat16" and not self.bfloat16:
+            print(f"{job.name}: this {device.type} has no bfloat16 of its own, float32 is used", flush=True)
         # Updates; an epoch may end inside one, and the training ends with the one in which its last epoch does.
         self.per_epoch = Fraction(self.windows.per_epoch, settings.accumulate)
         self.total = math.ceil(settings.epochs * self.per_epoch)
@@ -125,12 +131,19 @@ class _Training:
         self.began = time.monotonic() - self.progress.seconds
 
     def run(self) -> None:
+        with self.ready:
+            self._run()
+        self._finish()
+
+    def _run(self) -> None:
         settings, progress = self.job.train, self.progress
         validate_every = max(1, self.per_epoch // settings.validations_per_epoch)
         patience = math.inf if settings.patience is None else settings.patience
         steps = self._steps()
         while self.state.update < self.total and progress.waited <= patience:
+            began = time.monotonic()
             step = next(steps)
+            self.step_seconds += time.monotonic() - began
             progress.loss_sum += step.loss * step.count
             progress.count += step.count
             at_end = step.update == self.total
@@ -141,7 +154,6 @@ class _Training:
                 self._validate()
             if due or step.update % settings.checkpoint_steps == 0:
                 self._save()
-        self._finish()
 
     def _steps(self) -> Iterator[bptt.Step]:
         settings = self.job.train
@@ -149,11 +161,12 @@ class _Training:
         self.network.train()
         return bptt.fit(
             self.state,
-            lambda number: self.windows(number).to(self.device),
+            self.ready,
             rate=lambda update: settings.optimizer.rate * schedule(update),
             clip=settings.clip,
             k2=settings.k2,
             accumulate=settings.accumulate,
+            bfloat16=self.bfloat16,
             reduce=_reduce,
         )
 
@@ -173,10 +186,12 @@ class _Training:
             "train/rate": step.rate,
             "train/epoch": float(step.update / self.per_epoch),
             "train/tokens_per_second": progress.count / max(1e-9, seconds - progress.last_point),
+            "train/input_share": self.ready.waited / self.step_seconds,
         }
         if self.recorder:
             self.recorder.add(step.update, seconds, values)
         progress.loss_sum, progress.count, progress.last_point = 0.0, 0, seconds
+        self.ready.waited = self.step_seconds = 0.0
 
     def _validate(self) -> None:
         """Score on the validation split; the weights of the best one are kept in `best/`."""
@@ -220,8 +235,9 @@ class _Training:
             "workers": _workers(),
             "threads": self.job.threads,
             "device": str(self.device),
+            "products": "bfloat16" if self.bfloat16 else self.job.train.stored,
             "parameters": bptt.parameter_count(self.network),
-            "pad_share": self.windows.filling.pad_share,
+            **KINDS[self.task.KIND].pad_shares(self.windows),
             "code": self.job.code,
         }
         if self.recorder:

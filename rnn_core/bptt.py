@@ -13,6 +13,7 @@ The loop knows no cluster, logging, evaluation or saving: whoever drives it does
 stopping is `break`.
 """
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from rnn_core import optim
 from rnn_core.errors import UserError
 from rnn_core.lanes import Window, Windows
+from rnn_core.prefetch import Prefetched
 
 Carry = Any
 """A plain tree (tuples and lists) of tensors whose first dimension is the lane."""
@@ -77,6 +79,7 @@ def fit(
     clip: float,
     k2: int | None = None,
     accumulate: int = 1,
+    bfloat16: bool = False,
     reduce: Callable[[list[Tensor]], None] = lambda tensors: None,
 ) -> Iterator[Step]:
     """Train for ever; yields after each update, with `state` ready to be saved.
@@ -89,6 +92,8 @@ def fit(
         clip: bound on the norm of the mean gradient.
         k2: steps that gradient flows through; None is k2 = k1, the length of a window.
         accumulate: windows of an update.
+        bfloat16: round the factors of float32 products to bfloat16 (by torch.autocast); weights, states, sums do not
+            change their type.
         reduce: sums each tensor over the workers, in place, once an update; the identity for one worker.
 
     Raises:
@@ -97,7 +102,7 @@ def fit(
     parameters = [p for p in state.network.parameters() if p.requires_grad]
     while True:
         state.optimizer.zero_grad(set_to_none=True)
-        totals, carry, broken = _sums(state, windows, k2, accumulate)
+        totals, carry, broken = _sums(state, windows, k2, accumulate, bfloat16)
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -121,10 +126,11 @@ def read(network: Any, windows: Windows, carry: Carry, epoch: int = 0) -> Iterat
     device = next(network.parameters()).device
     training, _ = network.training, network.eval()
     try:
-        for step in range(windows.per_epoch):
-            window = windows(epoch * windows.per_epoch + step).to(device)
-            hidden_TBH, carry = network(window, carry)
-            yield window, hidden_TBH
+        with Prefetched(windows, device) as ready:
+            for step in range(windows.per_epoch):
+                window = ready(epoch * windows.per_epoch + step)
+                hidden_TBH, carry = network(window, carry)
+                yield window, hidden_TBH
     finally:
         network.train(training)
 
@@ -137,7 +143,7 @@ def map_carry(function: Callable[..., Tensor], carry: Carry, *others: Carry) -> 
 
 
 def _sums(
-    state: TrainState, windows: Callable[[int], Window], k2: int | None, accumulate: int
+    state: TrainState, windows: Callable[[int], Window], k2: int | None, accumulate: int, bfloat16: bool
 ) -> tuple[Tensor, Carry, tuple[Window, Carry] | None]:
     """Of the next update's windows: (sum of the loss, steps counted), with the gradients of the sum in the parameters.
 
@@ -145,7 +151,8 @@ def _sums(
     """
     totals, carry, broken = torch.zeros(2, dtype=torch.float64), state.carry, None
     for number in range(state.update * accumulate, (state.update + 1) * accumulate):
-        loss, count, next_carry = _newest_loss(state.network, carry, number, windows, k2)
+        with _precision(state.network, bfloat16):
+            loss, count, next_carry = _newest_loss(state.network, carry, number, windows, k2)
         loss.backward()
         part = loss.item()
         totals += torch.tensor([part, count], dtype=torch.float64)
@@ -153,6 +160,12 @@ def _sums(
             broken = windows(number), carry
         carry = next_carry
     return totals, carry, broken
+
+
+def _precision(network: nn.Module, bfloat16: bool) -> contextlib.AbstractContextManager[Any]:
+    """For a forward pass; the backward pass of each product is of the same precision."""
+    device = next(network.parameters()).device.type
+    return torch.autocast(device, torch.bfloat16) if bfloat16 else contextlib.nullcontext()
 
 
 def _newest_loss(

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
+from rnn_core.packing import pack, ranges
 
 Positions = NDArray[np.int64]
 
@@ -50,10 +51,14 @@ class Window:
         return replace(self, fields=cut, starts_TB=self.starts_TB[:, pick], valid_TB=self.valid_TB[:, pick], draws=None)
 
     def to(self, device: torch.device | str) -> "Window":
-        moved = {name: field.to(device) for name, field in self.fields.items()}
-        draws = replace(self.draws, lanes_B=self.draws.lanes_B.to(device)) if self.draws else None
-        starts_TB, valid_TB = self.starts_TB.to(device), self.valid_TB.to(device)
-        return replace(self, fields=moved, starts_TB=starts_TB, valid_TB=valid_TB, draws=draws)
+        return self.map(lambda tensor: tensor.to(device))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Window":
+        """`function` on each tensor of the window, those of its draws too."""
+        fields = {name: function(field) for name, field in self.fields.items()}
+        draws = replace(self.draws, lanes_B=function(self.draws.lanes_B)) if self.draws else None
+        starts_TB, valid_TB = function(self.starts_TB), function(self.valid_TB)
+        return replace(self, fields=fields, starts_TB=starts_TB, valid_TB=valid_TB, draws=draws)
 
 
 class Filling(Protocol):
@@ -115,7 +120,7 @@ class Stream:
         starts_TB = valid_TB & ((within_TB == 0) | (in_lane_T1 == 0))
         if not self.carries:
             starts_TB[0] = True
-        return positions_TB, starts_TB | _padding_begins(valid_TB)
+        return positions_TB, starts_TB | padding_begins(valid_TB)
 
     @property
     def pad_share(self) -> float:
@@ -149,26 +154,27 @@ class Pack:
             raise ConfigError("train.window", found, "give a longer window, or a smaller data.max_length")
         self.lanes, self.window = lanes, window
         self._offsets_N, self._lengths_N, self._seed = offsets_N, lengths_N, seed
-        rows = pack(lengths_N, window)
-        self._row_begins = np.cumsum([0] + [len(row) for row in rows])
-        self._slots_N = np.concatenate(rows)
-        self._columns_N = np.concatenate([np.cumsum(lengths_N[row]) - lengths_N[row] for row in rows])
-        self.windows_per_epoch = math.ceil(len(rows) / lanes)
+        packing = pack(lengths_N, window)
+        self._slots_N, self._columns_N = packing.items_N, packing.columns_N
+        self._row_sizes_R = np.bincount(packing.rows_N)
+        self._row_begins_R = np.cumsum(self._row_sizes_R) - self._row_sizes_R
+        self.windows_per_epoch = math.ceil(packing.num_rows / lanes)
         self._drawn: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
 
     def place(self, epoch: int, step: int, lanes: slice) -> tuple[Positions, NDArray[np.bool_]]:
         sequences_N, rows_R = self._draw(epoch)
         rows_B = rows_R[step * self.lanes : (step + 1) * self.lanes][lanes]
         width = len(range(self.lanes)[lanes])
+        slots_N = ranges(self._row_begins_R[rows_B], self._row_sizes_R[rows_B])
+        lane_N, column_N = np.repeat(np.arange(len(rows_B)), self._row_sizes_R[rows_B]), self._columns_N[slots_N]
+        sequence_N = sequences_N[slots_N]
+        lengths_N = self._lengths_N[sequence_N]
         positions_TB = np.full((self.window, width), -1, np.int64)
         starts_TB = np.zeros((self.window, width), bool)
-        for lane, row in enumerate(rows_B):
-            for slot in range(self._row_begins[row], self._row_begins[row + 1]):
-                sequence, column = sequences_N[slot], self._columns_N[slot]
-                length, offset = self._lengths_N[sequence], self._offsets_N[sequence]
-                positions_TB[column : column + length, lane] = np.arange(offset, offset + length)
-                starts_TB[column, lane] = True
-        return positions_TB, starts_TB | _padding_begins(positions_TB >= 0)
+        steps_M, lanes_M = ranges(column_N, lengths_N), np.repeat(lane_N, lengths_N)
+        positions_TB[steps_M, lanes_M] = ranges(self._offsets_N[sequence_N], lengths_N)
+        starts_TB[column_N, lane_N] = True
+        return positions_TB, starts_TB | padding_begins(positions_TB >= 0)
 
     @property
     def pad_share(self) -> float:
@@ -177,7 +183,7 @@ class Pack:
     def _draw(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The epoch's sequence in each slot, and its order of the rows."""
         if self._drawn is None or self._drawn[0] != epoch:
-            rows = len(self._row_begins) - 1
+            rows = len(self._row_sizes_R)
             if self._seed is None:
                 sequences_N, rows_R = self._slots_N, np.arange(rows)
             else:
@@ -190,34 +196,6 @@ class Pack:
                 rows_R = random.permutation(rows)
             self._drawn = epoch, sequences_N, rows_R
         return self._drawn[1], self._drawn[2]
-
-
-def pack(lengths_N: NDArray[np.integer], capacity: int) -> list[NDArray[np.int64]]:
-    """Fill rows of `capacity` steps: each row takes the longest sequence left, then the longest that still fits.
-
-    Returns: for each row the indices of its sequences. Every sequence must fit a row.
-    """
-    by_length: list[list[int]] = [[] for _ in range(capacity + 1)]
-    for index in reversed(np.argsort(lengths_N, kind="stable")):
-        by_length[int(lengths_N[index])].append(int(index))
-    rows: list[NDArray[np.int64]] = []
-    left = len(lengths_N)
-    longest = capacity
-    while left:
-        row: list[int] = []
-        room = capacity
-        while not by_length[longest]:
-            longest -= 1
-        length = longest
-        while length:
-            row.append(by_length[length].pop())
-            room -= length
-            length = min(length, room)
-            while length and not by_length[length]:
-                length -= 1
-        rows.append(np.array(row, np.int64))
-        left -= len(row)
-    return rows
 
 
 Assemble = Callable[[Positions], dict[str, Tensor]]
@@ -282,7 +260,7 @@ def _check(lengths_N: Positions, lanes: int, window: int) -> None:
     assert lengths_N.min() > 0, "a sequence has at least one step"
 
 
-def _padding_begins(valid_TB: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def padding_begins(valid_TB: NDArray[np.bool_]) -> NDArray[np.bool_]:
     before_TB = np.vstack([np.ones_like(valid_TB[:1]), valid_TB[:-1]])
     return ~valid_TB & before_TB
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
@@ -90,6 +90,13 @@ def _onednn(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
 def _by_onednn(w: Tensor, rows: int) -> bool:
     large = rows >= LEAST_ROWS and rows * w.numel() >= LEAST_WORK
     return _available and large and w.dtype in (torch.float32, torch.bfloat16) and w.device.type == "cpu"
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` by the products of this file."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
 
 
 class _Linear(torch.autograd.Function):

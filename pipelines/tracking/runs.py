@@ -14,7 +14,7 @@ from pipelines.tracking.spool import Sent, Training, Value
 
 IDENTITY = ("training_id", "key", "suite", "block", "task", "kind", "dataset", "training", "cell")
 ORIGIN = ("revision", "data_digest", "source_digest", "cluster_job", "workers", "threads", "device")
-RESULTS = ("seconds", "steps", "epochs", "parameters", "pad_share")
+RESULTS = ("seconds", "steps", "epochs", "parameters", "pad_share", "character_pad_share")
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 WATERMARK = "points_bytes"
 """Tag: how many bytes of `points.jsonl` the server has. Set in the request that brings them, after them."""

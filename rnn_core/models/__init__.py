@@ -1,7 +1,8 @@
 """One file a kind of problem: how its windows are filled and assembled, and the layers that read them.
 
 A kind's module offers `Config`, `Sizes` (what the data decide: vocabulary, tags), `Model(config, sizes)`,
-`filling(columns, ...)` and `assemble(columns)`. KINDS is the one list.
+`filling(columns, ...)`, `assemble(columns)` and `pad_shares(windows)`: what share of what is padding, by name. KINDS is
+the one list.
 """
 
 from rnn_core.models import language_model, tagging

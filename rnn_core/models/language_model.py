@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
-from rnn_core.lanes import Assemble, Positions, Stream, Window
+from rnn_core.lanes import Assemble, Positions, Stream, Window, Windows
 from rnn_core.layers import Stack
+from rnn_core.products import Linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class Model(nn.Module):
         self.output_size = config.embedding_size if config.tie else config.hidden_size
         self.project: nn.Module = nn.Identity()
         if self.output_size != config.hidden_size:
-            self.project = nn.Linear(config.hidden_size, self.output_size)
+            self.project = Linear(config.hidden_size, self.output_size)
 
     def forward(self, window: Window, carry: Any) -> tuple[Tensor, Any]:
         x_TBE = self.embedding(window.fields["tokens_TB"])
@@ -105,3 +106,8 @@ def assemble(columns: Columns) -> Assemble:
         }
 
     return fields
+
+
+def pad_shares(windows: Windows) -> dict[str, float]:
+    """Of the steps of an epoch."""
+    return {"pad_share": windows.filling.pad_share}

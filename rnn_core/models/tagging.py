@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
 from rnn_core.errors import ConfigError
-from rnn_core.lanes import Assemble, Pack, Positions, Window, pack
+from rnn_core.lanes import Assemble, Pack, Positions, Window, Windows
 from rnn_core.layers import Stack
+from rnn_core.spelling import PADDING, Spellings
 
-PADDING, UNKNOWN = 0, 1
-CHARACTER_WINDOW = 32
-"""Steps of a lane of characters, unless a word of the window is longer."""
+UNKNOWN = 1
 WORD_MASK = 0
 """Number of the draws that hide words; the stack's masks follow."""
+SHARE_WINDOWS = 32
+"""So many windows show how full the lanes of characters are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Sizes:
 
 
 class Speller(nn.Module):
-    """Characters of words, packed into lanes, to one vector a word: both directions' last states."""
+    """Characters of words, packed into lanes, to one vector a step: both directions' last states on its word."""
 
     def __init__(self, config: CharacterConfig, characters: int):
         super().__init__()
@@ -78,11 +78,11 @@ class Speller(nn.Module):
         )
 
     def forward(self, fields: Any) -> Tensor:
-        """spelling_NH of the window's N distinct words."""
+        """spelling_TBH of the window's words."""
         x_SCE = self.embedding(fields["characters_SC"])
         h_SCH, _ = self.stack(x_SCE, fields["character_starts_SC"], (), None)
         forward, backward = h_SCH.flatten(0, 1).chunk(2, dim=1)
-        return torch.cat([forward[fields["word_ends_N"]], backward[fields["word_begins_N"]]], dim=1)
+        return torch.cat([forward[fields["spelling_ends_TB"]], backward[fields["spelling_begins_TB"]]], dim=2)
 
 
 class Model(nn.Module):
@@ -115,8 +115,7 @@ class Model(nn.Module):
             words_TB = words_TB.masked_fill(hidden_TB & window.valid_TB, UNKNOWN)
         x_TBD = self.embedding(words_TB)
         if self.speller is not None:
-            spelling_NH = self.speller(window.fields)
-            x_TBD = torch.cat([x_TBD, spelling_NH[window.fields["forms_TB"]]], dim=2)
+            x_TBD = torch.cat([x_TBD, self.speller(window.fields)], dim=2)
         fresh = self.stack.initial_carry(words_TB.shape[1], x_TBD)
         h_TBH, _ = self.stack(x_TBD, window.starts_TB, fresh, draws)
         return h_TBH, carry
@@ -141,63 +140,22 @@ def filling(columns: Columns, *, lanes: int, window: int, seed: int | None, carr
 def assemble(columns: Columns) -> Assemble:
     """positions_TB -> words_TB, targets_TB, and the distinct words' characters in lanes of their own."""
     words, tags = columns["words"].values, columns["tags"].values
-    spellings = _Spellings(columns)
+    spellings = Spellings(columns)
 
     def fields(positions_TB: Positions) -> dict[str, Tensor]:
         safe_TB, valid_TB = np.maximum(positions_TB, 0), positions_TB >= 0
-        distinct_N, forms_TB = np.unique(spellings.form_of_word[safe_TB], return_inverse=True)
         return {
             "words_TB": torch.from_numpy(np.where(valid_TB, words[safe_TB], PADDING).astype(np.int64)),
             "targets_TB": torch.from_numpy(tags[safe_TB].astype(np.int64)),
-            "forms_TB": torch.from_numpy(forms_TB.reshape(positions_TB.shape)),
-            **spellings.lanes(distinct_N),
+            **spellings.fields(positions_TB),
         }
 
     return fields
 
 
-class _Spellings:
-    """The distinct spellings of a split, and which of them each word has."""
-
-    def __init__(self, columns: Columns):
-        characters, ends = columns["characters"], columns["ends"]
-        # `ends` counts from each sentence's first character: make it count from the split's.
-        sentence_of_word = np.repeat(np.arange(len(ends.offsets) - 1), np.diff(ends.offsets))
-        ends_of_word = ends.values + characters.offsets[:-1][sentence_of_word]
-        begins_of_word = np.concatenate([[0], ends_of_word[:-1]])
-        self.form_of_word = np.empty(len(ends_of_word), np.int64)
-        self._forms: list[NDArray[np.int32]] = []
-        known: dict[bytes, int] = {}
-        values = np.ascontiguousarray(characters.values)
-        for word, (begin, end) in enumerate(zip(begins_of_word.tolist(), ends_of_word.tolist(), strict=True)):
-            spelling = values[begin:end]
-            form = known.setdefault(spelling.tobytes(), len(known))
-            if form == len(self._forms):
-                self._forms.append(spelling)
-            self.form_of_word[word] = form
-
-    def lanes(self, forms_N: NDArray[np.int64]) -> dict[str, Tensor]:
-        """The characters of these forms packed into lanes, and where each form begins and ends there."""
-        lengths_N = np.array([len(self._forms[form]) for form in forms_N])
-        steps = max(CHARACTER_WINDOW, int(lengths_N.max()))
-        rows = pack(lengths_N, steps)
-        characters_SC = np.full((steps, len(rows)), PADDING, np.int64)
-        starts_SC = np.zeros((steps, len(rows)), bool)
-        begins_N, ends_N = np.zeros_like(forms_N), np.zeros_like(forms_N)
-        for lane, row in enumerate(rows):
-            step = 0
-            for index in row:
-                length = lengths_N[index]
-                characters_SC[step : step + length, lane] = self._forms[forms_N[index]]
-                starts_SC[step, lane] = True
-                begins_N[index] = step * len(rows) + lane
-                ends_N[index] = (step + length - 1) * len(rows) + lane
-                step += length
-            if step < steps:
-                starts_SC[step, lane] = True
-        return {
-            "characters_SC": torch.from_numpy(characters_SC),
-            "character_starts_SC": torch.from_numpy(starts_SC),
-            "word_begins_N": torch.from_numpy(begins_N),
-            "word_ends_N": torch.from_numpy(ends_N),
-        }
+def pad_shares(windows: Windows) -> dict[str, float]:
+    """Of the steps of an epoch, and of the characters' lanes in its first windows."""
+    few = [windows(update).fields["characters_SC"] for update in range(min(windows.per_epoch, SHARE_WINDOWS))]
+    padded = sum(int((characters_SC == PADDING).sum()) for characters_SC in few)
+    share = padded / sum(characters_SC.numel() for characters_SC in few)
+    return {"pad_share": windows.filling.pad_share, "character_pad_share": share}

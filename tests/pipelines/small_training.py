@@ -158,7 +158,7 @@ def train_until(path: Path, workers: int, step: int) -> None:
 
 def numbers(points: list[dict]) -> list[tuple]:
     """What a training computed, without the times."""
-    timed = ("train/tokens_per_second",)
+    timed = ("train/tokens_per_second", "train/input_share")
     return [(p["step"], {k: v for k, v in p["values"].items() if k not in timed}) for p in points]
 
 

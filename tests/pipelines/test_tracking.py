@@ -67,6 +67,8 @@ def test_a_double_send_leaves_one_of_each(
     assert run.data.params["train.seed"] == "1"
     assert run.data.metrics["test/accuracy"] == 95.0
     assert run.data.metrics["best/accuracy"] == 96.0
+    assert run.data.metrics["training/pad_share"] == 0.01
+    assert run.data.metrics["training/character_pad_share"] == 0.02
     expected = {"role": "recurrent", "cell": "lstm", "suite": "sample", "mlflow.source.git.commit": "abc"}
     assert expected.items() <= run.data.tags.items()
     (data,) = run.inputs.dataset_inputs

@@ -119,6 +119,16 @@ def test_a_finished_training_is_not_trained_again(data, undisturbed, tmp_path):
     assert (path / "training/points.jsonl").stat().st_mtime_ns == before
 
 
+def test_padding_and_waiting_for_input_are_told(data, tmp_path):
+    path = small.write_job(tmp_path / "job", data, epochs=1, lanes=9)
+    points = small.train(path, 1)
+    steps = small.UPDATES_PER_EPOCH * small.TRAIN["window"] * small.TRAIN["lanes"]
+    windows = -(-steps // (9 * small.TRAIN["window"]))
+    finished = files.read_json(path / "training/finished.json")
+    assert finished["pad_share"] == pytest.approx(1 - steps / (windows * 9 * small.TRAIN["window"]))
+    assert all(0 < p["values"]["train/input_share"] < 1 for p in points if "train/loss" in p["values"])
+
+
 def test_early_stopping_keeps_the_best_weights(data, tmp_path):
     path = small.write_job(tmp_path / "job", data, epochs=30, patience=1, optimizer={"name": "adamw", "rate": 0.3})
     points = small.train(path, 1)

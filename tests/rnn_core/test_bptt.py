@@ -211,3 +211,15 @@ def test_gradients_are_clipped_and_the_rate_follows_the_schedule():
     assert step.gradient_norm > 1e-3
     assert step.rate == 0.25
     assert float(moved.detach()) == pytest.approx(0.25 * 1e-3, rel=1e-6)
+
+
+def test_bfloat16_trains_near_float32_and_keeps_its_weights_in_float32():
+    losses = []
+    for bfloat16 in (False, True):
+        network = network_of(dropout=0.0).float()
+        windows = windows_of(columns_of(tokens(200)), 5)
+        steps = bptt.fit(state_of(network), windows, rate=lambda n: 0.5, clip=CLIP, bfloat16=bfloat16)
+        losses.append([next(steps).loss for _ in range(20)])
+        assert {p.dtype for p in network.parameters()} == {torch.float32}
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
