@@ -48,6 +48,11 @@ class Train:
     point_steps: int
     """Updates between two points of a learning curve."""
 
+    @property
+    def stored(self) -> str:
+        """The type of weights and states."""
+        return "float32" if self.dtype == "bfloat16" else self.dtype
+
     def __post_init__(self) -> None:
         counts = ("lanes", "window", "accumulate", "epochs", "validations_per_epoch", "checkpoint_steps", "point_steps")
         for name in counts:
