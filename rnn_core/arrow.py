@@ -57,11 +57,33 @@ class Lists:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
 
+class Values:
+    """The values of a list column, all rows one after another, taken from the mapped files where they lie."""
+
+    def __init__(self, parts: Sequence[NDArray[np.int32]]):
+        self._parts = parts
+        self._begins = np.cumsum([0] + [len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self._begins[-1])
+
+    def __getitem__(self, positions: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The values at these positions, in their shape."""
+        if len(self._parts) == 1:
+            return self._parts[0][positions]
+        which = np.searchsorted(self._begins, positions, side="right") - 1
+        values = np.empty(positions.shape, np.int32)
+        for number in np.unique(which):
+            here = which == number
+            values[here] = self._parts[number][positions[here] - self._begins[number]]
+        return values
+
+
 class Columns(Mapping[str, Any]):
     """The columns of a split by name: `Lists` for a list column, a numpy bool array for a bool column.
 
     With one record batch the values are the mapped file itself. With several, a column is joined (copied) when it is
-    first asked for; data that shall not be copied is read batch by batch, from `batches`.
+    first asked for; data that shall not be copied is had by `values_of` and `offsets_of`, or batch by batch.
     """
 
     def __init__(self, batches: Sequence[pa.RecordBatch], schema: pa.Schema, metadata: Mapping[str, Any]):
@@ -77,8 +99,21 @@ class Columns(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._joined:
-            self._joined[name] = _join([batch[name] for batch in self.batches])
+            self._joined[name] = _join(self._parts(name))
         return self._joined[name]
+
+    def values_of(self, name: str) -> Values:
+        """A list column's values, never copied."""
+        return Values([part.values for part in self._parts(name)])
+
+    def offsets_of(self, name: str) -> NDArray[np.int64]:
+        """A list column's offsets in all its values, as those of `Lists`."""
+        return _join_offsets(self._parts(name))
+
+    def _parts(self, name: str) -> list[Any]:
+        if not self.batches:
+            raise DataError("data", "no rows", "at least one row")
+        return [batch[name] for batch in self.batches]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -267,12 +302,14 @@ def _column(array: pa.Array) -> Lists | NDArray[np.bool_]:
 def _join(parts: Sequence[Any]) -> Any:
     if len(parts) == 1:
         return parts[0]
-    if not parts:
-        raise DataError("data", "no rows", "at least one row")
     if not isinstance(parts[0], Lists):
         return np.concatenate(parts)
     values = np.concatenate([part.values for part in parts])
     values.flags.writeable = False
+    return Lists(values, _join_offsets(parts))
+
+
+def _join_offsets(parts: Sequence[Lists]) -> NDArray[np.int64]:
     begins = np.cumsum([0] + [len(part.values) for part in parts])
     ends = [part.offsets[1:] + begin for part, begin in zip(parts, begins, strict=False)]
-    return Lists(values, np.concatenate([np.zeros(1, np.int64), *ends]))
+    return np.concatenate([np.zeros(1, np.int64), *ends])

@@ -22,7 +22,7 @@ AHEAD = {"cuda": 2}
 
 
 class Prefetched:
-    """`windows` on a device: called with an update's number, gives that update's window. A context, or `close` it.
+    """`windows` on a device: called with a window's number, gives that window. A context, or `close` it.
 
     The windows are those of `windows`, a pure function, in whatever order they are asked for; only a call that asks
     for the one after the last (or for one of the last few) finds it ready. An error is raised by the call that asks
@@ -51,12 +51,12 @@ class Prefetched:
         self.waited = 0.0
         """Seconds that the calls have taken, together; whoever reads it may set it back to 0."""
 
-    def __call__(self, update: int) -> Window:
+    def __call__(self, number: int) -> Window:
         began = time.perf_counter()
         if self._thread is None:
-            window, copied = self._make(update)
+            window, copied = self._make(number)
         else:
-            window, copied = self._ask(update, self._thread).result()
+            window, copied = self._ask(number, self._thread).result()
         if copied is not None:
             window = self._receive(window, copied)
         self.waited += time.perf_counter() - began
@@ -76,19 +76,19 @@ class Prefetched:
     ) -> None:
         self.close()
 
-    def _ask(self, update: int, thread: ThreadPoolExecutor) -> Future[tuple[Window, torch.cuda.Event | None]]:
-        """This update's window, and those after it, on their way; what nobody has asked for the longest is let go."""
-        for wanted in range(update, update + self._ahead + 1):
+    def _ask(self, number: int, thread: ThreadPoolExecutor) -> Future[tuple[Window, torch.cuda.Event | None]]:
+        """This window, and those after it, on their way; what nobody has asked for the longest is let go."""
+        for wanted in range(number, number + self._ahead + 1):
             if wanted not in self._held:
                 self._held[wanted] = thread.submit(self._make, wanted)
             self._held.move_to_end(wanted)
         while len(self._held) > self._room:
             self._held.popitem(last=False)[1].cancel()
-        return self._held[update]
+        return self._held[number]
 
-    def _make(self, update: int) -> tuple[Window, torch.cuda.Event | None]:
+    def _make(self, number: int) -> tuple[Window, torch.cuda.Event | None]:
         """The window on the device, or on its way there until the event."""
-        window = self._windows(update)
+        window = self._windows(number)
         if self._stream is None:
             return window.to(self._device), None
         with torch.cuda.stream(self._stream):

@@ -6,7 +6,6 @@ A window is packed anew whenever it is asked for, so this is whole-array numpy a
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rnn_core.arrow import Columns, Lists
@@ -27,12 +26,12 @@ class Spellings:
         Args:
             columns: with `characters` of whole sentences and `ends`, where each word ends in its sentence's.
         """
-        characters, ends = columns["characters"], columns["ends"]
-        first_of_word = np.repeat(characters.offsets[:-1], np.diff(ends.offsets))
-        encoded = _words(characters, ends.values + first_of_word).dictionary_encode()
-        self._form_of_word = encoded.indices.to_numpy()
-        _, offsets, values = encoded.dictionary.buffers()
-        num_bytes = np.frombuffer(offsets, np.int64, len(encoded.dictionary) + 1)
+        words = pa.chunked_array([_words(batch["characters"], batch["ends"]) for batch in columns.batches])
+        encoded = words.dictionary_encode().unify_dictionaries()
+        self._form_of_word = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
+        forms = encoded.chunk(0).dictionary
+        _, offsets, values = forms.buffers()
+        num_bytes = np.frombuffer(offsets, np.int64, len(forms) + 1)
         self._begins_F, self._lengths_F = num_bytes[:-1] // 4, np.diff(num_bytes) // 4
         self._characters = np.frombuffer(values, np.int32)
 
@@ -68,12 +67,13 @@ class Spellings:
         }
 
 
-def _words(characters: Lists, ends_W: NDArray[np.int64]) -> pa.Array:
+def _words(characters: Lists, ends: Lists) -> pa.Array:
     """Each word's characters as bytes, not copied: Arrow finds the distinct ones."""
-    values = np.ascontiguousarray(characters.values)
-    offsets = np.concatenate([np.zeros(1, np.int64), ends_W * values.itemsize])
+    ends_W = ends.values + np.repeat(characters.offsets[:-1], np.diff(ends.offsets))
+    offsets = np.concatenate([np.zeros(1, np.int64), ends_W * characters.values.itemsize])
     assert (np.diff(offsets) > 0).all(), "a word has at least one character"
-    return pa.Array.from_buffers(pa.large_binary(), len(ends_W), [None, pa.py_buffer(offsets), pa.py_buffer(values)])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(characters.values)]
+    return pa.Array.from_buffers(pa.large_binary(), len(ends_W), buffers)
 
 
 def _few_shapes(lanes: int) -> int:

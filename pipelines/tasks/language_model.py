@@ -125,7 +125,8 @@ def raw_example(text: str, sidecar: Sidecar) -> Piece:
 
 
 def example_text(columns: Columns, sidecar: Sidecar) -> str:
-    words = [sidecar["words"][token] for token in columns["tokens"].values[:EXAMPLE_TOKENS]]
+    tokens = columns.values_of("tokens")
+    words = [sidecar["words"][token] for token in tokens[np.arange(min(EXAMPLE_TOKENS, len(tokens)))]]
     return "".join(words) if sidecar["level"] == "character" else " ".join(words).split(EOS)[0].strip()
 
 

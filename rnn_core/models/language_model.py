@@ -87,16 +87,16 @@ def filling(columns: Columns, *, lanes: int, window: int, seed: int | None, carr
     Args:
         seed: orders the sequences of the stream anew each epoch (a single one stays as it is).
     """
-    tokens = columns["tokens"]
-    begins_N = tokens.offsets[:-1][columns["first"]]
-    lengths_N = np.diff(np.append(begins_N, tokens.offsets[-1])) - 1
+    offsets = columns.offsets_of("tokens")
+    begins_N = offsets[:-1][columns["first"]]
+    lengths_N = np.diff(np.append(begins_N, offsets[-1])) - 1
     some_N = lengths_N > 0
     return Stream(begins_N[some_N], lengths_N[some_N], lanes=lanes, window=window, seed=seed, carries=carries)
 
 
 def assemble(columns: Columns) -> Assemble:
     """positions_TB -> tokens_TB and targets_TB."""
-    tokens = columns["tokens"].values
+    tokens = columns.values_of("tokens")
 
     def fields(positions_TB: Positions) -> dict[str, Tensor]:
         safe_TB = np.maximum(positions_TB, 0)

@@ -133,13 +133,13 @@ def filling(columns: Columns, *, lanes: int, window: int, seed: int | None, carr
     """
     if carries:
         raise ConfigError("train.carry", "found true", "a tagger reads whole sentences: false")
-    offsets = columns["words"].offsets
+    offsets = columns.offsets_of("words")
     return Pack(offsets[:-1], np.diff(offsets), lanes=lanes, window=window, seed=seed)
 
 
 def assemble(columns: Columns) -> Assemble:
     """positions_TB -> words_TB, targets_TB, and the distinct words' characters in lanes of their own."""
-    words, tags = columns["words"].values, columns["tags"].values
+    words, tags = columns.values_of("words"), columns.values_of("tags")
     spellings = Spellings(columns)
 
     def fields(positions_TB: Positions) -> dict[str, Tensor]:

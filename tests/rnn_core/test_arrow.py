@@ -103,6 +103,19 @@ def test_several_batches_stay_uncopied_batch_by_batch(tmp_path):
     assert not columns["tokens"].values.flags.writeable
 
 
+@given(st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=8), st.data())
+def test_values_are_taken_from_where_they_lie(rows, data):
+    batches = [arrow.to_batch([{"tokens": row, "first": True}], "language_model") for row in rows]
+    columns = arrow.Columns(batches, arrow.SCHEMAS["language_model"], {})
+    joined, values = columns["tokens"], columns.values_of("tokens")
+    assert len(values) == len(joined.values)
+    assert columns.offsets_of("tokens").tolist() == joined.offsets.tolist()
+    places = st.lists(st.integers(0, max(0, len(values) - 1)), max_size=12 if len(values) else 0)
+    positions = np.array(data.draw(places), np.int64)
+    assert values[positions].tolist() == joined.values[positions].tolist()
+    assert values[positions[None]].shape == (1, len(positions))
+
+
 def test_a_split_without_rows(tmp_path):
     shards = write(tmp_path, [])
     assert [shard.name for shard in shards] == ["train-00000-of-00001.arrow"]

@@ -16,14 +16,15 @@ sentences = st.lists(st.lists(word, min_size=1, max_size=8), min_size=1, max_siz
 
 
 def columns_of(texts):
-    """Sentences of words of characters as the tagger's columns; a word's number and tag are its length."""
+    """Sentences of words of characters as the tagger's columns, five to a batch."""
     rows = []
     for text in texts:
         sizes = [len(word) for word in text]
         rows.append(
             {"words": sizes, "tags": sizes, "characters": [c for word in text for c in word], "ends": np.cumsum(sizes)}
         )
-    return arrow.from_rows(rows, "tagging")
+    batches = [arrow.to_batch(rows[begin : begin + 5], "tagging") for begin in range(0, len(rows), 5)]
+    return arrow.Columns(batches, arrow.SCHEMAS["tagging"], {})
 
 
 def read_back(fields):
