@@ -59,6 +59,22 @@ def test_k1_and_k2_are_as_the_design_says(k1, k2, cell):
         torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize(("k1", "k2"), [(4, 4), (4, 6), (3, 10)])
+@pytest.mark.parametrize(
+    "options",
+    [{"weight_dropout": 0.4}, {"zoneout": 0.3}, {"zoneout": 0.2, "weight_dropout": 0.3, "connection": "highway"}],
+    ids=str,
+)
+def test_recomputed_steps_have_the_weights_and_zones_they_had_first(k1, k2, options):
+    windows = windows_of(columns_of(None, [tokens(n, n) for n in (30, 17, 26)]), k1)
+    updates = windows.per_epoch + 4
+    ours, theirs = network_of(**options), network_of(**options)
+    _, steps = run(ours, windows, updates, k2)
+    np.testing.assert_allclose([step.loss for step in steps], by_hand(theirs, windows, updates, k1, k2), rtol=1e-10)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
 def test_a_window_that_covers_the_sequences_gives_the_full_gradient(cell):
     """Many sequences in lanes, one window: the gradient is that of each sequence read alone from its beginning."""
