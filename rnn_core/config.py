@@ -74,6 +74,20 @@ def merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def check_whole(where: str, **values: int) -> None:
+    """Raises ConfigError, at `where.<name>`, for the first of these that is below 1."""
+    for name, value in values.items():
+        if value < 1:
+            raise ConfigError(f"{where}.{name}", f"found {value}", "a whole number from 1 on is wanted")
+
+
+def check_rates(where: str, **rates: float) -> None:
+    """Raises ConfigError, at `where.<name>`, for the first of these that is below 0, or 1 and above."""
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise ConfigError(f"{where}.{name}", f"found {rate}", "a rate from 0 to below 1 is wanted")
+
+
 def _value(wanted: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if wanted is Any:

@@ -42,7 +42,9 @@ class Window:
     def steps(self, begin: int, end: int) -> "Window":
         """Steps begin..end-1; every field must have time first."""
         cut = {name: field[begin:end] for name, field in self.fields.items()}
-        return replace(self, fields=cut, starts_TB=self.starts_TB[begin:end], valid_TB=self.valid_TB[begin:end])
+        starts_TB, valid_TB = self.starts_TB[begin:end], self.valid_TB[begin:end]
+        draws = replace(self.draws, first_step=self.draws.first_step + begin) if self.draws else None
+        return replace(self, fields=cut, starts_TB=starts_TB, valid_TB=valid_TB, draws=draws)
 
     def lane(self, index: int) -> "Window":
         """One lane alone: what is not laid out by lane is left as it is."""

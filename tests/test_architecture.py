@@ -28,7 +28,7 @@ ALLOWED_IN_CORE = {
     "cells": ("products",),
     "dropout": (),
     "kernels": ("cells", "products"),
-    "layers": ("cells", "kernels", "dropout"),
+    "layers": ("cells", "kernels", "dropout", "products"),
     "attention": (),
     "models": ("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
     "heads": ("dropout", "products"),

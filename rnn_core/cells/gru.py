@@ -18,6 +18,8 @@ from rnn_core.cells.cell import Cell, State
 class GRU(Cell):
     """State: (h_BH,). G = 3H: r, z, n. `b_hn` (H) is the candidate's bias inside the reset gate."""
 
+    gates, forget_gate = ("r", "z", "n"), "z"
+
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__(input_size, hidden_size)
         self.w_x = self.uniform(3 * hidden_size, input_size)

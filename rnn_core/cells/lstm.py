@@ -19,6 +19,8 @@ from rnn_core.cells.cell import Cell, State
 class LSTM(Cell):
     """State: (h_BH, c_BH). G = 4H: i, f, g, o."""
 
+    gates, forget_gate, input_gate = ("i", "f", "g", "o"), "f", "i"
+
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__(input_size, hidden_size)
         self.w_x = self.uniform(4 * hidden_size, input_size)

@@ -13,6 +13,8 @@ from rnn_core.cells.cell import Cell, State
 class Memoryless(Cell):
     """h_t is a function of x_t alone. State: (). G = H."""
 
+    blends = False
+
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__(input_size, hidden_size)
         self.w_x = self.uniform(hidden_size, input_size)

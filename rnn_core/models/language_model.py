@@ -12,21 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
+from rnn_core.config import check_whole
 from rnn_core.lanes import Assemble, Positions, Stream, Window, Windows
-from rnn_core.layers import Stack
+from rnn_core.layers import Stack, StackConfig
 from rnn_core.products import Linear
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    cell: str
+class Config(StackConfig):
     embedding_size: int
-    hidden_size: int
-    num_layers: int
-    input_dropout: float
-    """On the embeddings."""
-    dropout: float
-    """Between layers and on the output."""
     tie: bool
     """One matrix for embeddings and output weights."""
     head: Literal["softmax", "adaptive"] = "softmax"
@@ -35,6 +29,8 @@ class Config:
     """`adaptive` only: the first word of each cluster."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("model", embedding_size=self.embedding_size)
         if self.head == "adaptive" and self.tie:
             raise ValueError("tie is true with head: adaptive, whose clusters have weights of other widths")
         if self.head != "adaptive" and self.cutoffs is not None:
@@ -54,16 +50,7 @@ class Model(nn.Module):
         self.embedding = nn.Embedding(sizes.vocabulary, config.embedding_size)
         # As output weights, rows of length 1 keep the first logits small; as inputs alone, a cell reads N(0, 1) best.
         nn.init.normal_(self.embedding.weight, std=config.embedding_size**-0.5 if config.tie else 1.0)
-        self.stack = Stack(
-            config.cell,
-            config.embedding_size,
-            config.hidden_size,
-            num_layers=config.num_layers,
-            bidirectional=False,
-            input_dropout=config.input_dropout,
-            dropout=config.dropout,
-            first_mask=0,
-        )
+        self.stack = Stack(config, config.embedding_size)
         self.num_classes = sizes.vocabulary
         self.tied_weight = self.embedding.weight if config.tie else None
         self.output_size = config.embedding_size if config.tie else config.hidden_size

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
+from rnn_core.config import check_rates, check_whole
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Assemble, Pack, Positions, Window, Windows
-from rnn_core.layers import Stack
+from rnn_core.layers import Stack, StackConfig
 from rnn_core.spelling import PADDING, Spellings
 
 UNKNOWN = 1
@@ -31,25 +32,25 @@ class CharacterConfig:
     hidden_size: int
     """Of each of the two directions."""
 
+    def __post_init__(self) -> None:
+        check_whole("model.characters", embedding_size=self.embedding_size, hidden_size=self.hidden_size)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    cell: str
+class Config(StackConfig):
     embedding_size: int
-    hidden_size: int
-    """Of each direction."""
-    num_layers: int
     bidirectional: bool
-    input_dropout: float
-    """On words and their spelling."""
-    dropout: float
-    """Between layers and on the output."""
     word_dropout: float
     """Share of the words that training hides, so that spelling and context learn to do without."""
     min_count: int
     """Words rarer in training are known by their spelling only."""
     characters: CharacterConfig | None
     """None reads no spelling."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("model", embedding_size=self.embedding_size)
+        check_rates("model", word_dropout=self.word_dropout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +67,10 @@ class Speller(nn.Module):
     def __init__(self, config: CharacterConfig, characters: int):
         super().__init__()
         self.embedding = nn.Embedding(characters, config.embedding_size, padding_idx=PADDING)
-        self.stack = Stack(
-            config.cell,
-            config.embedding_size,
-            config.hidden_size,
-            num_layers=1,
-            bidirectional=True,
-            input_dropout=0.0,
-            dropout=0.0,
-            first_mask=0,
+        plain = StackConfig(
+            cell=config.cell, hidden_size=config.hidden_size, num_layers=1, input_dropout=0.0, dropout=0.0
         )
+        self.stack = Stack(plain, config.embedding_size, bidirectional=True)
 
     def forward(self, fields: Any) -> Tensor:
         """spelling_TBH of the window's words."""
@@ -94,16 +89,8 @@ class Model(nn.Module):
         self.embedding = nn.Embedding(sizes.words, config.embedding_size, padding_idx=PADDING)
         self.speller = Speller(config.characters, sizes.characters) if config.characters else None
         spelling_size = 2 * config.characters.hidden_size if config.characters else 0
-        self.stack = Stack(
-            config.cell,
-            config.embedding_size + spelling_size,
-            config.hidden_size,
-            num_layers=config.num_layers,
-            bidirectional=config.bidirectional,
-            input_dropout=config.input_dropout,
-            dropout=config.dropout,
-            first_mask=WORD_MASK + 1,
-        )
+        input_size = config.embedding_size + spelling_size
+        self.stack = Stack(config, input_size, bidirectional=config.bidirectional, first_mask=WORD_MASK + 1)
         self.output_size, self.num_classes, self.tied_weight = self.stack.output_size, sizes.tags, None
 
     def forward(self, window: Window, carry: Any) -> tuple[Tensor, Any]:

@@ -20,11 +20,10 @@ def windows_of(columns, window, lanes=LANES, seed=4, carries=True):
     return Windows(filling=filling, assemble=language_model.assemble(columns), lanes=slice(0, lanes), seed=seed)
 
 
-def network_of(cell="lstm", dropout=0.3, layers=2):
+def network_of(cell="lstm", dropout=0.3, layers=2, **options):
     torch.manual_seed(1)
-    config = language_model.Config(
-        cell=cell, embedding_size=5, hidden_size=6, num_layers=layers, input_dropout=dropout, dropout=dropout, tie=False
-    )
+    sizes = {"embedding_size": 5, "hidden_size": 6, "num_layers": layers}
+    config = language_model.Config(cell=cell, input_dropout=dropout, dropout=dropout, tie=False, **sizes, **options)
     return networks.network("language_model", config, language_model.Sizes(vocabulary=VOCABULARY)).double()
 
 

@@ -78,6 +78,22 @@ def test_windows_accumulated_give_the_mean_over_all_their_steps(k1, k2, accumula
         torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize(("k1", "k2"), [(4, 4), (4, 6), (3, 10)])
+@pytest.mark.parametrize(
+    "options",
+    [{"weight_dropout": 0.4}, {"zoneout": 0.3}, {"zoneout": 0.2, "weight_dropout": 0.3, "connection": "highway"}],
+    ids=str,
+)
+def test_recomputed_steps_have_the_weights_and_zones_they_had_first(k1, k2, options):
+    windows = windows_of(columns_of(None, [tokens(n, n) for n in (30, 17, 26)]), k1)
+    updates = windows.per_epoch + 4
+    ours, theirs = network_of(**options), network_of(**options)
+    _, steps = run(ours, windows, updates, k2)
+    np.testing.assert_allclose([step.loss for step in steps], by_hand(theirs, windows, updates, k1, k2), rtol=1e-10)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
+
+
 def test_workers_meet_once_an_update():
     windows, meetings = windows_of(columns_of(tokens(200)), 10), []
     state = state_of(network_of())

@@ -110,3 +110,88 @@ def test_large_numbers_are_taken() -> None:
     u_BD = large.uniform(10**6, 50)
     assert ((u_BD >= 0) & (u_BD < 1)).all()
     assert len(u_BD.unique()) == 100
+
+
+def lowbias32(word: int) -> int:
+    """The published mixer, in whole numbers of any length."""
+    word = ((word ^ (word >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+    word = ((word ^ (word >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+    return word ^ (word >> 16)
+
+
+def test_a_weights_draws_are_hashes_of_row_and_column() -> None:
+    seed, update, layer = 2**62 + 5, 123_456, 3
+    mask_GH = Draws(seed=seed, update=update, lanes_B=torch.tensor([4])).weight_mask(layer, (3, 5), 0.3, FLOAT)
+    base = splitmix64(WORD)
+    for number in (layer, update, seed):
+        base = splitmix64(base ^ number)
+    for row in range(3):
+        for column in range(5):
+            word = splitmix64(base ^ row) >> 32 ^ splitmix64(splitmix64(base) ^ (column // 2)) >> 32
+            half = (lowbias32(word) >> 16 * (column % 2)) & 0xFFFF
+            signed = half - 2**16 if half >> 15 else half
+            assert (mask_GH[row, column] != 0) == (signed + 2**15 >= round(0.3 * 2**16))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+def test_weights_are_dropped_at_the_rate_and_keep_their_mean(rate: float) -> None:
+    mask_GH = draws().weight_mask(0, (400, 301), rate, FLOAT.double())
+    share = round(rate * 2**16) / 2**16
+    kept = mask_GH[mask_GH != 0]
+    assert torch.equal(kept, torch.full_like(kept, 1 / (1 - share)))
+    deviation = math.sqrt(share * (1 - share))
+    dropped_GH = (mask_GH == 0).double()
+    assert abs(float(dropped_GH.mean()) - share) <= 5 * deviation / math.sqrt(mask_GH.numel())
+    assert (dropped_GH.mean(0) - share).abs().max() <= 5 * deviation / math.sqrt(400)
+    assert (dropped_GH.mean(1) - share).abs().max() <= 5 * deviation / math.sqrt(301)
+
+
+def test_however_near_1_the_rate_is_some_weights_are_left() -> None:
+    mask_GH = draws().weight_mask(0, (1000, 1000), 1 - 1e-9, FLOAT)
+    assert 0 < (mask_GH != 0).sum() < 60
+    assert mask_GH.max() == 2**16
+
+
+def test_neighbouring_weights_and_steps_are_independent() -> None:
+    def mask(number=0, shape=(400, 300), **changed):
+        return draws(**changed).weight_mask(number, shape, 0.5, FLOAT)
+
+    def steps(number=0, first=0, lanes=40, size=60, update=0):
+        drawn = Draws(seed=1, update=update, lanes_B=torch.arange(lanes), first_step=first)
+        return drawn.chosen(number, 50, size, 0.5, FLOAT)
+
+    whole, chosen = mask(), steps()
+    bound = 5 / math.sqrt(whole.numel())
+    others = {
+        "row": (whole, mask(shape=(401, 300))[1:]),
+        "column": (whole, mask(shape=(400, 301))[:, 1:]),
+        "second column": (whole, mask(shape=(400, 302))[:, 2:]),
+        "layer": (whole, mask(1)),
+        "update": (whole, mask(update=1)),
+        "seed": (whole, mask(seed=2)),
+        "four corners": (whole[1:, 2:] == whole[:-1, 2:], whole[1:, :-2] == whole[:-1, :-2]),
+        "step": (chosen, steps(first=1)),
+        "lane": (chosen, steps(lanes=41)[:, 1:]),
+        "feature": (chosen, steps(size=61)[:, :, 1:]),
+        "layer of steps": (chosen, steps(1)),
+        "update of steps": (chosen, steps(update=1)),
+        "weights and steps": (whole.flatten(), chosen.flatten()),
+    }
+    for name, (one, other) in others.items():
+        assert abs(correlation(one.double(), other.double())) < bound, name
+
+
+def test_a_weights_mask_knows_no_lane_and_no_precision() -> None:
+    one = draws(lanes=3).weight_mask(2, (33, 17), 0.4, FLOAT)
+    other = Draws(seed=1, update=0, lanes_B=torch.tensor([70]), first_step=5).weight_mask(2, (33, 17), 0.4, FLOAT)
+    assert torch.equal(one, other)
+    assert torch.equal(one != 0, draws().weight_mask(2, (33, 17), 0.4, FLOAT.double()) != 0)
+
+
+def test_steps_are_drawn_alike_in_parts_of_window_and_lanes() -> None:
+    whole_TBD = draws(lanes=6).chosen(2, 9, 13, 0.3, FLOAT)
+    assert set(whole_TBD.unique().tolist()) == {0.0, 1.0}
+    part = Draws(seed=1, update=0, lanes_B=torch.arange(6)[2:5], first_step=4)
+    assert torch.equal(part.chosen(2, 3, 13, 0.3, FLOAT), whole_TBD[4:7, 2:5])
+    many = draws(lanes=50).chosen(0, 40, 61, 0.3, FLOAT)
+    assert abs(float(many.mean()) - 0.3) < 5 * math.sqrt(0.21 / many.numel())

@@ -11,7 +11,7 @@ from rnn_core.cells import CELLS, State
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
 from rnn_core.kernels import KERNELS
-from rnn_core.layers import Layer, Stack
+from rnn_core.layers import Layer, Stack, StackConfig
 
 D, H = 5, 4
 EXACT = {"atol": 1e-12, "rtol": 0}
@@ -52,8 +52,9 @@ def layer_and_inputs(name: str) -> tuple[Layer, Tensor, State]:
 
 
 def stack(cell: str = "lstm", **changed) -> Stack:
-    settings = {"num_layers": 2, "bidirectional": False, "dropout": 0.0, "input_dropout": 0.0, "first_mask": 0}
-    return Stack(cell, D, H, **settings | changed).double()
+    around = {name: changed.pop(name) for name in ("bidirectional", "first_mask") if name in changed}
+    settings = {"cell": cell, "hidden_size": H, "num_layers": 2, "dropout": 0.0, "input_dropout": 0.0}
+    return Stack(StackConfig(**settings | changed), D, **around).double()
 
 
 def no_starts(x_TBD: Tensor) -> Tensor:
@@ -212,7 +213,7 @@ def test_dropout_is_one_mask_for_each_place_lane_and_window(bidirectional: bool)
         expected_TBD = expected_TBD * draws.mask(11 + number, network.output_size, 0.5, x_TBD)
     found_TBD, _ = network(x_TBD, starts(), network.initial_carry(B, x_TBD), draws)
     assert torch.equal(found_TBD, expected_TBD)
-    assert network.next_mask == 13
+    assert network.next_mask == (17 if bidirectional else 15)
 
 
 def test_without_draws_or_rate_nothing_is_dropped() -> None:
