@@ -1,0 +1,105 @@
+"""The GRU of Cho et al. over a whole window; the cell and its paper are in `rnn_core/cells/gru_cho.py`.
+
+Forward, with x_r, x_z, x_n the rows of W_x x_t + b of all steps from one product, then two products a step:
+
+    r, z = sigmoid((x_r, x_z) + W_hrz h_{t-1})
+    n = tanh(x_n + W_hn (r * h_{t-1}))
+    h_t = (1 - z) * n + z * h_{t-1}
+
+Backward, from the last step to the first, where dh_t is what has come in from above and from step t + 1, da_* is the
+gradient of what a gate is the sigmoid or tanh of, and u = r * h_{t-1}:
+
+    da_n = dh_t * (1 - z) * (1 - n^2)     da_z = dh_t * (h_{t-1} - n) * z (1 - z)
+    du = W_hn^T da_n                      da_r = du * h_{t-1} * r (1 - r)
+    dh_{t-1} += dh_t * z + du * r + W_hrz^T (da_r, da_z)
+
+    dx_t = (da_r, da_z, da_n)
+    dW_hrz = sum over t of (da_r, da_z) h_{t-1}^T, dW_hn = sum over t of da_n u^T, one product each
+
+All that dh_t and du are multiplied with is known before the first step back, and is found for the window at once.
+At a reset h_{t-1} is zero, and no gradient goes on to it.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from rnn_core.cells.cell import Cell, State
+from rnn_core.cells.gru_cho import GRUCho
+from rnn_core.kernels.window import cleared, differentiable, gradients, last, marks, states, steps
+from rnn_core.products import adder, linear, outer
+
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
+
+
+def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
+    """As every kernel: see `rnn_core.kernels`."""
+    assert isinstance(cell, GRUCho)
+    x_TBG = linear(x_TBD, cell.w_x, cell.b)
+    keep = differentiable(x_TBG, cell.w_h, *state)
+    h_TBH, h_BH = _Window.apply(x_TBG, cell.w_h, *state, resets_TB, reverse, keep)
+    return h_TBH, (h_BH,)
+
+
+class _Window(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x_TBG: Tensor, w_h: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
+    ) -> tuple[Tensor, Tensor]:
+        h_before_TBH, h_after_TBH = states(h_BH, len(x_TBG), reverse)
+        # The gates take the place of x, which is the kernel's own and needed no more.
+        sizes = 2 * w_h.shape[1], w_h.shape[1]
+        r_and_z, n = x_TBG.split(sizes, 2)
+        r, z = r_and_z.chunk(2, 2)
+        add_rz, add_n = (adder(w, len(h_BH)) for w in w_h.split(sizes))
+        u = torch.empty_like(h_BH, memory_format=torch.contiguous_format)
+        windows = marks(resets_TB), r_and_z, r, z, n, h_before_TBH, h_after_TBH
+        for mark, r_z, r_, z_, n_, h, h_after in steps(*windows, reverse=reverse):
+            if mark is not None:
+                h = h.masked_fill(mark, 0)  # aside: there it is the output of the step before
+            add_rz(r_z, h)
+            r_z.sigmoid_()
+            torch.mul(r_, h, out=u)
+            add_n(n_, u)
+            n_.tanh_()
+            torch.lerp(n_, h, z_, out=h_after)
+        if keep:
+            ctx.save_for_backward(x_TBG, h_before_TBH, w_h, resets_TB)
+            ctx.reverse = reverse
+        return h_after_TBH, last(h_after_TBH, reverse)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor) -> tuple[Tensor | None, ...]:
+        gates_TBG, h_before_TBH, w_h, resets_TB = ctx.saved_tensors
+        sizes = 2 * w_h.shape[1], w_h.shape[1]
+        r, z, n = gates_TBG.chunk(3, 2)
+        h_before_TBH = cleared(h_before_TBH, resets_TB)
+        u_TBH = r * h_before_TBH
+        da_TBG = torch.empty_like(gates_TBG)
+        da_r, da_z, da_n = da_TBG.chunk(3, 2)
+        # First what dh_t and du are to be multiplied with, at all steps.
+        _sigmoid_backward(h_before_TBH, r, grad_input=da_r)
+        _sigmoid_backward(h_before_TBH - n, z, grad_input=da_z)
+        _tanh_backward(1 - z, n, grad_input=da_n)
+        da_rz, da_zn = da_TBG[:, :, : sizes[0]], da_TBG[:, :, sizes[1] :].unflatten(2, (2, -1))
+        dh_before_TBH, dh_after_TBH = gradients(dh_TBH, dh_BH, ctx.reverse)
+        add_rz, add_n = (adder(w.t(), len(dh_BH)) for w in w_h.split(sizes))
+        du = torch.empty_like(dh_BH, memory_format=torch.contiguous_format)
+        windows = marks(resets_TB), da_rz, da_zn, da_r, da_n, r, z, dh_after_TBH, dh_before_TBH
+        for mark, da_rz_, da_zn_, da_r_, da_n_, r_, z_, dh, dh_before in steps(*windows, reverse=not ctx.reverse):
+            da_zn_.mul_(dh[:, None])
+            add_n(du.zero_(), da_n_)
+            da_r_.mul_(du)
+            if mark is None:
+                dh_before.addcmul_(dh, z_).addcmul_(du, r_)
+            else:
+                dh_before.add_((dh * z_).addcmul_(du, r_).masked_fill_(mark, 0))
+                da_rz_ = da_rz_.masked_fill(mark, 0)
+            add_rz(dh_before, da_rz_)
+        dw_rz = outer(da_rz.flatten(0, 1), h_before_TBH.flatten(0, 1))
+        dw_n = outer(da_n.flatten(0, 1), u_TBH.flatten(0, 1))
+        return da_TBG, torch.cat((dw_rz, dw_n)), dh_before_TBH[-1 if ctx.reverse else 0], None, None, None
