@@ -100,6 +100,7 @@ class _Window(torch.autograd.Function):
                 dh_before.add_((dh * z_).addcmul_(du, r_).masked_fill_(mark, 0))
                 da_rz_ = da_rz_.masked_fill(mark, 0)
             add_rz(dh_before, da_rz_)
-        dw_rz = outer(da_rz.flatten(0, 1), h_before_TBH.flatten(0, 1))
-        dw_n = outer(da_n.flatten(0, 1), u_TBH.flatten(0, 1))
+        # Copies: of a part of a wider matrix oneDNN makes the product hundreds of times slower.
+        dw_rz = outer(da_rz.flatten(0, 1).contiguous(), h_before_TBH.flatten(0, 1))
+        dw_n = outer(da_n.flatten(0, 1).contiguous(), u_TBH.flatten(0, 1))
         return da_TBG, torch.cat((dw_rz, dw_n)), dh_before_TBH[-1 if ctx.reverse else 0], None, None, None

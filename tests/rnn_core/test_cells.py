@@ -111,7 +111,7 @@ def lstm_norm(cell: Cell, x_BD: Tensor, state: State) -> State:
 
 
 def slstm(cell: Cell, x_BD: Tensor, state: State) -> State:
-    """Equations 8-10 and 14, without a stabiliser: its c and n are exp(m) times those of the cell, with m = 0."""
+    """Equations 8-14, before the stabiliser: their c and n are exp(m) times those of the cell, and m is 0."""
     h, c, n, m = state
     c, n = c * m.exp(), n * m.exp()
     i, f, z, o = (linear(x_BD, cell.w_x, cell.b) + linear(h, cell.w_h)).chunk(4, 1)
