@@ -64,12 +64,6 @@ def recurrent(w: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
     return lambda x: call(x, packed, None, "none", [], "")
 
 
-def adder(w: Tensor, rows: int) -> Callable[[Tensor, Tensor], object]:
-    """A function of (z_NG, x_ND) that adds x w^T to z in place; see `recurrent`."""
-    times_w = recurrent(w, rows)
-    return lambda z, x: z.add_(times_w(x))
-
-
 def reduced(x: Tensor) -> bool:
     """Whether products with this tensor are to be in bfloat16: one of float32 on a CPU, under autocast."""
     wanted = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
@@ -84,7 +78,12 @@ def bfloat16_pays(device: torch.device | str) -> bool:
 
 
 def _onednn(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, w, b, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise(_dense(x), _dense(w), b, "none", [], "")
+
+
+def _dense(x: Tensor) -> Tensor:
+    """Rows or columns without gaps: a slice of columns, turned round, is hundreds of times slower."""
+    return x if x.is_contiguous() or x.t().is_contiguous() else x.contiguous()
 
 
 def _by_onednn(w: Tensor, rows: int) -> bool:

@@ -1,17 +1,43 @@
 """The cells: one file each, the equations and one step. To add one: its file, and its line in `CELLS`."""
 
-import torch
-
 from rnn_core.cells.cell import Cell, State
-from rnn_core.cells.elman import Elman
+from rnn_core.cells.elman import Elman, ElmanReLU
 from rnn_core.cells.gru import GRU
+from rnn_core.cells.gru_cho import GRUCho
 from rnn_core.cells.lstm import LSTM
+from rnn_core.cells.lstm_norm import LSTMNorm
+from rnn_core.cells.lstm_projected import LSTMProjected
 from rnn_core.cells.memoryless import Memoryless
+from rnn_core.cells.slstm import SLSTM
 from rnn_core.errors import ConfigError
 
-__all__ = ["CELLS", "GRU", "LSTM", "Cell", "Elman", "Memoryless", "State", "make", "parameters"]
+__all__ = [
+    "CELLS",
+    "GRU",
+    "LSTM",
+    "SLSTM",
+    "Cell",
+    "Elman",
+    "ElmanReLU",
+    "GRUCho",
+    "LSTMNorm",
+    "LSTMProjected",
+    "Memoryless",
+    "State",
+    "make",
+]
 
-CELLS: dict[str, type[Cell]] = {"elman": Elman, "gru": GRU, "lstm": LSTM, "memoryless": Memoryless}
+CELLS: dict[str, type[Cell]] = {
+    "elman": Elman,
+    "elman_relu": ElmanReLU,
+    "gru": GRU,
+    "gru_cho": GRUCho,
+    "lstm": LSTM,
+    "lstm_norm": LSTMNorm,
+    "lstm_projected": LSTMProjected,
+    "memoryless": Memoryless,
+    "slstm": SLSTM,
+}
 
 
 def make(name: str, input_size: int, hidden_size: int) -> Cell:
@@ -23,13 +49,3 @@ def make(name: str, input_size: int, hidden_size: int) -> Cell:
     if name not in CELLS:
         raise ConfigError("model.cell", f"found {name}", f"allowed are {', '.join(CELLS)}")
     return CELLS[name](input_size, hidden_size)
-
-
-def parameters(name: str, input_size: int, hidden_size: int) -> int:
-    """How many numbers a cell learns: what a baseline of equal size is measured by. No memory is taken.
-
-    Raises:
-        ConfigError: there is no such cell.
-    """
-    with torch.device("meta"):
-        return sum(p.numel() for p in make(name, input_size, hidden_size).parameters())

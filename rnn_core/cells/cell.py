@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rnn_core.products import linear
 
 State = tuple[Tensor, ...]
-"""What a cell remembers: tensors (B, H), the lane first. Empty for a cell without memory."""
+"""What a cell remembers: tensors (B, features), h_BH the first, as many as the cell wants. () without memory."""
 
 
 class Cell(nn.Module, ABC):

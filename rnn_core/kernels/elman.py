@@ -2,7 +2,7 @@
 
 Forward, with z_t = W_x x_t + b of all steps from one product:
 
-    h_t = tanh(z_t + W_h h_{t-1})
+    h_t = tanh(z_t + W_h h_{t-1})         (the rectifier in its place for `elman_relu`)
 
 Backward, from the last step to the first, where dh_t is what has come in from above and from step t + 1:
 
@@ -20,11 +20,12 @@ from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
-from rnn_core.cells.elman import Elman
+from rnn_core.cells.elman import Elman, ElmanReLU
 from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
 from rnn_core.products import linear, outer, recurrent
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
+_relu_backward = torch.ops.aten.threshold_backward.grad_input  # (d, y, 0): d where y > 0, y being the relu
 
 
 def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
@@ -32,7 +33,8 @@ def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
     assert isinstance(cell, Elman)
     z_TBG = linear(x_TBD, cell.w_x, cell.b)
     keep = differentiable(z_TBG, cell.w_h, *state)
-    h_TBH, h_BH = _Window.apply(z_TBG, cell.w_h, *state, resets_TB, reverse, keep)
+    relu = isinstance(cell, ElmanReLU)
+    h_TBH, h_BH = _Window.apply(z_TBG, cell.w_h, *state, resets_TB, reverse, relu, keep)
     return h_TBH, (h_BH,)
 
 
@@ -40,16 +42,16 @@ class _Window(torch.autograd.Function):
     @staticmethod
     @custom_fwd(device_type="cpu")
     def forward(
-        ctx: Any, z_TBH: Tensor, w_h: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
+        ctx: Any, z_TBH: Tensor, w_h: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, relu: bool, keep: bool
     ) -> tuple[Tensor, Tensor]:
         h_before_TBH, h_after_TBH = states(h_BH, len(z_TBH), reverse)
-        times_w_h = recurrent(w_h, len(h_BH))
+        times_w_h, activate_ = recurrent(w_h, len(h_BH)), torch.relu_ if relu else tanh_
         windows = marks(resets_TB), z_TBH, h_before_TBH, h_after_TBH
         for lanes, z, h, h_after in steps(*windows, reverse=reverse):
-            tanh_(torch.add(z, clear_(times_w_h(h), lanes), out=h_after))
+            activate_(torch.add(z, clear_(times_w_h(h), lanes), out=h_after))
         if keep:
             ctx.save_for_backward(h_before_TBH, h_after_TBH, w_h, resets_TB)
-            ctx.reverse = reverse
+            ctx.reverse, ctx.relu = reverse, relu
         return h_after_TBH, last(h_after_TBH, reverse)
 
     @staticmethod
@@ -61,7 +63,11 @@ class _Window(torch.autograd.Function):
         times_w_h, dh = recurrent(w_h.t(), len(dh_BH)), dh_BH
         windows = marks(resets_TB), dh_TBH, h_after_TBH, dz_TBH
         for lanes, dh_out, h_after, dz in steps(*windows, reverse=not ctx.reverse):
-            _tanh_backward(dh + dh_out, h_after, grad_input=dz)
+            dh = dh + dh_out
+            if ctx.relu:
+                _relu_backward(dh, h_after, 0, grad_input=dz)
+            else:
+                _tanh_backward(dh, h_after, grad_input=dz)
             dh = clear_(times_w_h(dz), lanes)
         dw_h = outer(dz_TBH.flatten(0, 1), cleared(h_before_TBH, resets_TB).flatten(0, 1))
-        return dz_TBH, dw_h, dh.to(dh_BH.dtype), None, None, None
+        return dz_TBH, dw_h, dh.to(dh_BH.dtype), None, None, None, None

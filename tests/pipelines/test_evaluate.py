@@ -13,6 +13,7 @@ from pipelines.points import Recorder
 from pipelines.score import gap_closed
 from pipelines.tasks import Matrix
 from rnn_core.arrow import from_rows, read_split
+from rnn_core.cells import CELLS
 from tests.pipelines import small_training as small
 
 KEYS = {
@@ -92,7 +93,10 @@ def tagger(settings=TAGGER):
     return model_of(sidecar, task="pos_tagging", settings=settings)
 
 
-@pytest.mark.parametrize("settings", [TAGGER, TAGGER | {"characters": None}, TAGGER | {"bidirectional": False}])
+@pytest.mark.parametrize(
+    "settings",
+    [TAGGER, TAGGER | {"characters": None}, TAGGER | {"bidirectional": False}, *(TAGGER | {"cell": c} for c in CELLS)],
+)
 def test_a_sentence_is_answered_the_same_alone_and_among_others(settings):
     model = tagger(settings)
     together = model.task.answers(model.network, SENTENCES, model.sidecar)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pipelines import networks, params, paths, tasks
+from rnn_core.cells import CELLS
 from rnn_core.config import from_mapping
 from rnn_core.errors import ConfigError
 from rnn_core.models import KINDS
@@ -93,7 +94,7 @@ def test_gradient_past_a_cut_carry_is_refused(shipped):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"cell": "lsmt"}, "model.cell: found lsmt; allowed are elman, gru, lstm, memoryless"),
+        ({"cell": "lsmt"}, f"model.cell: found lsmt; allowed are {', '.join(CELLS)}"),
         ({"hiden_size": 3}, "model.hiden_size: unknown key (did you mean `hidden_size`?)"),
         ({"num_layers": 0}, "model.num_layers: found 0"),
         ({"dropout": 1.0}, "model.dropout: found 1.0"),

@@ -48,7 +48,7 @@ def by_hand(network, windows, updates, k1, k2, accumulate=1):
 
 
 @pytest.mark.parametrize(("k1", "k2"), [(4, 4), (4, 8), (4, 6), (3, 10), (1, 5), (5, 7)])
-@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm", "slstm"])
 def test_k1_and_k2_are_as_the_design_says(k1, k2, cell):
     """Over an epoch's end, with sequences that begin inside windows, dropout on; float64."""
     pieces = [tokens(n, n) for n in (30, 17, 26)]
@@ -102,7 +102,7 @@ def test_workers_meet_once_an_update():
     assert (len(meetings), [step.update for step in done], state.update) == (2, [1, 2], 2)
 
 
-@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm", "slstm"])
 def test_a_window_that_covers_the_sequences_gives_the_full_gradient(cell):
     """Many sequences in lanes, one window: the gradient is that of each sequence read alone from its beginning."""
     pieces = [tokens(n, n) for n in (9, 4, 12, 7, 3, 8)]
@@ -122,7 +122,7 @@ def test_a_window_that_covers_the_sequences_gives_the_full_gradient(cell):
         torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm", "slstm"])
 def test_nothing_crosses_a_reset(cell):
     """Another sequence in the lane, before and behind: what is computed does not change by a bit."""
     network = network_of(cell, dropout=0.0).float()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rnn_core import bptt, checkpoint, networks, optim
+from rnn_core.cells import CELLS
 from rnn_core.errors import ConfigError, DataError
 from tests.rnn_core.small import CLIP, LANES, columns_of, network_of, state_of, tokens, windows_of
 
@@ -26,8 +27,8 @@ def steps_of(state, windows, count):
 WINDOWS = windows_of(columns_of(tokens(300)), 8)
 
 
-def trained(folder, updates=5, key="k"):
-    state = adam_state(network_of().float())
+def trained(folder, updates=5, key="k", cell="lstm"):
+    state = adam_state(network_of(cell).float())
     steps_of(state, WINDOWS, updates)
     checkpoint.save(folder, state, state.carry, key=key, facts={"seconds": 1.5})
     return state
@@ -42,6 +43,16 @@ def test_a_restart_goes_on_bit_for_bit(tmp_path):
     fresh.carry = loaded.carry
     assert (loaded.update, fresh.update, loaded.facts) == (5, 5, {"seconds": 1.5})
     assert steps_of(fresh, WINDOWS, 20) == undisturbed
+
+
+@pytest.mark.parametrize("updates", [0, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_restart_goes_on_with_every_cell(tmp_path, cell, updates):
+    state = trained(tmp_path, updates, cell=cell)
+    undisturbed = steps_of(state, WINDOWS, 3)
+    fresh = adam_state(network_of(cell).float())
+    fresh.carry = checkpoint.load(tmp_path, fresh, fresh.carry, key="k").carry
+    assert steps_of(fresh, WINDOWS, 3) == undisturbed
 
 
 def test_nothing_there_is_no_error(tmp_path):

@@ -14,14 +14,19 @@ from rnn_core import cells, products
 from rnn_core.cells import Cell, State
 from rnn_core.kernels import KERNELS, Kernel
 from rnn_core.layers import step_by_step
+from tests.rnn_core.states import some_state
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
-BFLOAT16 = 0.02
-"""Of the norm of each output and gradient: 12 steps whose factors are rounded to 8 bits."""
+BFLOAT16 = {"elman_relu": 0.2, "lstm_norm": 0.05}
+"""Of the norm of each output and gradient, else 0.02: 12 steps whose factors are rounded to 8 bits. Where a
+normalisation divides by the spread of 24 numbers roundings grow; a rectifier near zero turns a gradient on or off."""
 EVERY_KERNEL = pytest.mark.parametrize("name", KERNELS)
 EITHER_WAY = pytest.mark.parametrize("reverse", [False, True])
 Sizes = tuple[int, int, int, int]
 LARGER: Sizes = 7, 8, 4, 24
+NORMALISED = {"lstm_norm"}
+"""A normalisation divides by what may be next to nothing, and by more of it the fewer the features: it magnifies the
+rounding of all before it. In float32 these cells have 8 features at least, and 1e-5 is of the largest number."""
 BOTH_PRODUCTS = pytest.mark.parametrize("onednn", [False, True])
 
 
@@ -57,7 +62,7 @@ def case(
     T, B, D, H = sizes
     cell = cells.make(name, D, H).to(dtype)
     x_TBD = torch.randn(T, B, D, dtype=dtype, requires_grad=True)
-    state = tuple(torch.randn_like(s).requires_grad_() for s in cell.initial_state(B, x_TBD))
+    state = tuple(s.requires_grad_() for s in some_state(cell, B, x_TBD))
     return cell, x_TBD, torch.rand(T, B) < resets, state
 
 
@@ -75,6 +80,11 @@ def assert_close(found: Results, expected: Results, tolerance: float) -> None:
     torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
 
 
+def largest(*tensors: list[Tensor]) -> float:
+    """The largest number, and at least 1."""
+    return max(1.0, *(float(t.abs().max()) for group in tensors for t in group))
+
+
 @EVERY_KERNEL
 @settings(max_examples=25, deadline=None)
 @given(
@@ -88,12 +98,13 @@ def assert_close(found: Results, expected: Results, tolerance: float) -> None:
 def test_a_kernel_equals_its_cell_step_by_step(
     name: str, sizes: Sizes, dtype: torch.dtype, resets: float, reverse: bool, onednn: bool, seed: int
 ) -> None:
-    arguments = case(name, sizes, dtype, resets, seed)
+    normalised = name in NORMALISED and dtype == torch.float32
+    arguments = case(name, (*sizes[:3], sizes[3] + 7 * normalised), dtype, resets, seed)
     before = [t.detach().clone() for t in (*arguments[1:3], *arguments[3])]
     expected = results(step_by_step, *arguments, reverse)
     with products_by(onednn):
         found = results(KERNELS[name], *arguments, reverse)
-    assert_close(found, expected, TOLERANCE[dtype])
+    assert_close(found, expected, TOLERANCE[dtype] * (largest(*expected) if normalised else 1))
     unchanged = zip((*arguments[1:3], *arguments[3]), before, strict=True)
     assert all(torch.equal(argument, copy) for argument, copy in unchanged), "no argument may be written to"
 
@@ -105,8 +116,7 @@ def test_at_the_size_of_a_real_window_too(name: str) -> None:
     expected = results(step_by_step, *arguments, False)
     found = results(KERNELS[name], *arguments, False)
     # The gradient of a weight is a sum over 400 steps: there 1e-5 is of the largest.
-    largest = max(float(w.abs().max()) for w in expected.weights)
-    assert_close(found, expected, 1e-5 * max(1, largest))
+    assert_close(found, expected, 1e-5 * largest(expected.weights))
 
 
 @BOTH_PRODUCTS
@@ -119,13 +129,13 @@ def test_bfloat16_is_near_float32_and_keeps_its_state_in_float32(name: str, reve
         found = results(KERNELS[name], *arguments, reverse)
     assert all(t.dtype == torch.float32 for t in (*found.lanes, *found.weights))
     for mine, other in zip((*found.lanes, *found.weights), (*expected.lanes, *expected.weights), strict=True):
-        assert (mine - other).norm() < BFLOAT16 * other.norm()
+        assert (mine - other).norm() < BFLOAT16.get(name, 0.02) * other.norm()
 
 
 @EITHER_WAY
 @EVERY_KERNEL
 def test_gradients_are_those_of_finite_differences(name: str, reverse: bool) -> None:
-    cell, x_TBD, resets_TB, state = case(name, (4, 2, 2, 2))
+    cell, x_TBD, resets_TB, state = case(name, (4, 2, 2, 2), resets=0.5)
     assert resets_TB.any()
 
     def run(x_TBD: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
