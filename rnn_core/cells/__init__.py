@@ -5,13 +5,37 @@ import torch
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.elman import Elman
 from rnn_core.cells.gru import GRU
+from rnn_core.cells.lru import LRU
 from rnn_core.cells.lstm import LSTM
 from rnn_core.cells.memoryless import Memoryless
+from rnn_core.cells.mingru import MinGRU
+from rnn_core.cells.minlstm import MinLSTM
 from rnn_core.errors import ConfigError
 
-__all__ = ["CELLS", "GRU", "LSTM", "Cell", "Elman", "Memoryless", "State", "make", "parameters"]
+__all__ = [
+    "CELLS",
+    "GRU",
+    "LRU",
+    "LSTM",
+    "Cell",
+    "Elman",
+    "Memoryless",
+    "MinGRU",
+    "MinLSTM",
+    "State",
+    "make",
+    "parameters",
+]
 
-CELLS: dict[str, type[Cell]] = {"elman": Elman, "gru": GRU, "lstm": LSTM, "memoryless": Memoryless}
+CELLS: dict[str, type[Cell]] = {
+    "elman": Elman,
+    "gru": GRU,
+    "lstm": LSTM,
+    "memoryless": Memoryless,
+    "mingru": MinGRU,
+    "minlstm": MinLSTM,
+    "lru": LRU,
+}
 
 
 def make(name: str, input_size: int, hidden_size: int) -> Cell:

@@ -20,9 +20,16 @@ from collections.abc import Callable
 from torch import Tensor
 
 from rnn_core.cells import Cell, State
-from rnn_core.kernels import elman, gru, lstm
+from rnn_core.kernels import elman, gru, lru, lstm, minimal
 
 Kernel = Callable[[Cell, Tensor, Tensor, State, bool], tuple[Tensor, State]]
 
-KERNELS: dict[str, Kernel] = {"elman": elman.kernel, "gru": gru.kernel, "lstm": lstm.kernel}
+KERNELS: dict[str, Kernel] = {
+    "elman": elman.kernel,
+    "gru": gru.kernel,
+    "lstm": lstm.kernel,
+    "mingru": minimal.mingru,
+    "minlstm": minimal.minlstm,
+    "lru": lru.kernel,
+}
 """The kernel of each cell, by the cell's name in `CELLS`."""

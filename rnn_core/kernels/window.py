@@ -45,8 +45,11 @@ def gradients(dh_TBH: Tensor, dh_BH: Tensor, reverse: bool) -> tuple[Tensor, Ten
 
 
 def marks(resets_TB: Tensor) -> list[Tensor | None]:
-    """For each step: the lanes to reset (B, 1), or None, which is most of them and costs nothing."""
-    resets = zip(resets_TB[:, :, None], resets_TB.any(1).tolist(), strict=True)
+    """For each step: the lanes to reset (B, 1), or None, which is most of them and costs nothing.
+
+    The lanes may have several dimensions.
+    """
+    resets = zip(resets_TB[..., None], resets_TB.flatten(1).any(1).tolist(), strict=True)
     return [resets_B1 if any_reset else None for resets_B1, any_reset in resets]
 
 

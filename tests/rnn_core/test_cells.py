@@ -11,6 +11,10 @@ from rnn_core.errors import ConfigError
 T, B, D, H = 6, 3, 5, 4
 TORCH = {"elman": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
+FORGET_GATE = {"lstm": (1, 2), "minlstm": (0, 1)}
+"""Where it lies among the gates."""
+DRAWN_AS_IN_THE_PAPER = ("lru",)
+"""Tested with the cell."""
 
 
 @pytest.fixture(autouse=True)
@@ -122,15 +126,15 @@ def test_inputs_of_a_window_are_those_of_its_steps(name: str) -> None:
     torch.testing.assert_close(cell.inputs(x_TBD), each_TBG, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [name for name in CELLS if name not in DRAWN_AS_IN_THE_PAPER])
 def test_weights_start_as_those_of_torch_but_for_the_forget_gate(name: str) -> None:
     cell = cells.make(name, 30, 100)
+    first, last = FORGET_GATE.get(name, (0, 0))
     for weight in cell.parameters():
-        drawn = torch.cat((weight[:100], weight[200:])) if name == "lstm" and weight is cell.b else weight
+        drawn = torch.cat((weight[: 100 * first], weight[100 * last :])) if weight is cell.b else weight
         assert 0.09 < drawn.abs().max() <= 0.1
         assert drawn.mean().abs() < 0.03
-    if name == "lstm":
-        assert (cell.b[100:200] == 1).all()
+    assert (cell.b[100 * first : 100 * last] == 1).all()
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -143,13 +147,16 @@ def test_parameters_are_counted_without_making_them(name: str) -> None:
 
 
 def test_parameters_by_hand() -> None:
-    found = {name: cells.parameters(name, 10, 20) for name in ("elman", "gru", "lstm", "memoryless")}
-    assert found == {
+    expected = {
         "elman": 20 * (10 + 20 + 1),
         "gru": 3 * 20 * (10 + 20 + 1) + 20,
         "lstm": 4 * 20 * (10 + 20 + 1),
         "memoryless": 20 * (10 + 1),
+        "mingru": 2 * 20 * (10 + 1),
+        "minlstm": 3 * 20 * (10 + 1),
+        "lru": 3 * 20 * (10 + 1) + 2 * 20 * 20 + 3 * 20,
     }
+    assert {name: cells.parameters(name, 10, 20) for name in expected} == expected
 
 
 @pytest.mark.parametrize("ask", [cells.make, cells.parameters])
