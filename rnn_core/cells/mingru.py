@@ -1,7 +1,7 @@
 """The minimal GRU (Feng et al. 2024: Were RNNs all we needed?, section 3.1 and appendix B).
 
     z_t = sigmoid(W_z x_t + b_z)            update gate
-    n_t = g(W_n x_t + b_n)                  candidate; g(v) = v + 0.5 where v >= 0, sigmoid(v) below
+    n_t = g(W_n x_t + b_n)                  candidate; g(v) = v + 0.5 where v > 0, else sigmoid(v)
     h_t = (1 - z_t) * h_{t-1} + z_t * n_t
 
 The gates do not see h_{t-1}, and h_t is linear in it: a window is a scan (`rnn_core.kernels.scan`).
@@ -16,8 +16,8 @@ from rnn_core.cells.cell import Cell, State
 
 
 def g(v: Tensor) -> Tensor:
-    """Identity and sigmoid, joined so that the result is above zero and grows without a jump."""
-    return torch.where(v >= 0, v + 0.5, v.sigmoid())
+    """The identity, half a unit up, where v is above zero and the sigmoid below: positive, and without a jump."""
+    return v.relu() + v.clamp_max(0).sigmoid()
 
 
 class MinGRU(Cell):

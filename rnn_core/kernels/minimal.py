@@ -8,7 +8,7 @@ Backward, where dh_t has come in from above and, by the adjoint of the scan, fro
 
     dh_{t-1} += (1 - z_t) * dh_t
     dz_t = dh_t * (n_t - h_{t-1})                   times z (1 - z) for what z is the sigmoid of
-    dn_t = dh_t * z_t                               times n (1 - n) for v where v < 0
+    dn_t = dh_t * z_t                               times n (1 - n) for v where v <= 0
 
 At a reset h_{t-1} is zero, and no gradient goes on to it.
 """
@@ -25,7 +25,8 @@ from rnn_core.cells.minlstm import MinLSTM, balance
 from rnn_core.kernels.scan import scan
 from rnn_core.kernels.window import cleared, differentiable, gradients, last, states
 
-_sigmoid_backward = torch.ops.aten.sigmoid_backward  # (d, y): d * y * (1 - y), y being the sigmoid
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
+_threshold_backward = torch.ops.aten.threshold_backward.grad_input  # (d, v, 0): d where v > 0, else 0
 
 
 def mingru(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
@@ -56,7 +57,9 @@ class _Window(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         h_before_TBH, h_after_TBH = states(h_BH, len(k_TBH), reverse)
         z_TBH, n_TBH = k_TBH.sigmoid(), v_TBH.sigmoid()
-        torch.maximum(n_TBH, v_TBH + 0.5, out=n_TBH)  # g: of the two curves it is always the upper one
+        # g is the upper one of its two curves, everywhere. A window that is to be written serves as scratch paper: one
+        # that is asked for costs more than what is done with it.
+        torch.maximum(n_TBH, torch.add(v_TBH, 0.5, out=h_after_TBH), out=n_TBH)
         torch.mul(z_TBH, n_TBH, out=h_after_TBH)
         scan(1 - z_TBH, h_before_TBH, h_after_TBH, resets_TB, reverse)
         if keep:
@@ -69,8 +72,13 @@ class _Window(torch.autograd.Function):
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor) -> tuple[Tensor | None, ...]:
         z_TBH, n_TBH, v_TBH, h_before_TBH, resets_TB = ctx.saved_tensors
         dh_before_TBH, dh_after_TBH = gradients(dh_TBH, dh_BH, ctx.reverse)
-        scan(1 - z_TBH, dh_after_TBH, dh_before_TBH, resets_TB, not ctx.reverse)
-        dk_TBH = _sigmoid_backward(n_TBH - cleared(h_before_TBH, resets_TB), z_TBH).mul_(dh_after_TBH)
-        dn_TBH = z_TBH * dh_after_TBH
-        dv_TBH = torch.where(v_TBH < 0, _sigmoid_backward(dn_TBH, n_TBH), dn_TBH)
+        kept_TBH = 1 - z_TBH
+        scan(kept_TBH, dh_after_TBH, dh_before_TBH, resets_TB, not ctx.reverse)
+        dk_TBH = torch.sub(n_TBH, cleared(h_before_TBH, resets_TB), out=kept_TBH)
+        _sigmoid_backward(dk_TBH, z_TBH, grad_input=dk_TBH).mul_(dh_after_TBH)
+        dn_TBH, dv_TBH = z_TBH * dh_after_TBH, n_TBH.clamp_max(0.5)
+        # Where v > 0 the gradient of the sigmoid at 1/2, a quarter, and three more: a choice of each number by `where`
+        # would take ten times as long.
+        _sigmoid_backward(dn_TBH, dv_TBH, grad_input=dv_TBH)
+        dv_TBH.add_(_threshold_backward(dn_TBH, v_TBH, 0, grad_input=dn_TBH), alpha=0.75)
         return dk_TBH, dv_TBH, dh_before_TBH[-1 if ctx.reverse else 0], None, None, None
