@@ -85,9 +85,18 @@ def test_a_scan_is_the_loop(
 def test_a_window_is_cut_into_chunks_where_it_is_long_and_its_steps_small(monkeypatch: pytest.MonkeyPatch) -> None:
     cut: list[tuple[int, ...]] = []
     monkeypatch.setattr(scan, "_in_chunks", lambda *windows, reverse: cut.append(tuple(windows[0].shape)))
-    for shape in ((127, 2, 4), (128, 2, 4), (1024, 8, 256), (1024, 8, 257)):
-        scan_of(torch.ones(shape), torch.ones(shape), torch.ones(shape[1:]), torch.zeros(shape[:2]).bool(), False)
-    assert cut == [(11, 11, 2, 4), (32, 32, 8, 256)]
+    single, double = torch.float32, torch.float64
+    for shape, dtype in (
+        ((127, 2, 4), single),
+        ((128, 2, 4), single),
+        ((1024, 8, 256), single),
+        ((1024, 8, 257), single),
+        ((1024, 8, 128), double),
+        ((1024, 8, 129), double),
+    ):
+        ones_TBH, resets_TB = torch.ones(shape, dtype=dtype), torch.zeros(shape[:2], dtype=torch.bool)
+        scan_of(ones_TBH, ones_TBH, ones_TBH[0], resets_TB, False)
+    assert cut == [(11, 11, 2, 4), (32, 32, 8, 256), (32, 32, 8, 128)]
 
 
 @EVERY_CELL
