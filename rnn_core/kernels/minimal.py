@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.mingru import MinGRU
 from rnn_core.cells.minlstm import MinLSTM, balance
+from rnn_core.kernels.pieces import in_pieces
 from rnn_core.kernels.scan import scan
 from rnn_core.kernels.window import cleared, differentiable, gradients, last, states
 
@@ -29,6 +30,7 @@ _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y 
 _threshold_backward = torch.ops.aten.threshold_backward.grad_input  # (d, v, 0): d where v > 0, else 0
 
 
+@in_pieces
 def mingru(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """As every kernel: see `rnn_core.kernels`."""
     assert isinstance(cell, MinGRU)
@@ -36,6 +38,7 @@ def mingru(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
     return _window(z, n, resets_TB, state, reverse)
 
 
+@in_pieces
 def minlstm(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """As every kernel: see `rnn_core.kernels`."""
     assert isinstance(cell, MinLSTM)
