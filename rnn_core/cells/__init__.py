@@ -4,16 +4,20 @@ from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.elman import Elman, ElmanReLU
 from rnn_core.cells.gru import GRU
 from rnn_core.cells.gru_cho import GRUCho
+from rnn_core.cells.lru import LRU
 from rnn_core.cells.lstm import LSTM
 from rnn_core.cells.lstm_norm import LSTMNorm
 from rnn_core.cells.lstm_projected import LSTMProjected
 from rnn_core.cells.memoryless import Memoryless
+from rnn_core.cells.mingru import MinGRU
+from rnn_core.cells.minlstm import MinLSTM
 from rnn_core.cells.slstm import SLSTM
 from rnn_core.errors import ConfigError
 
 __all__ = [
     "CELLS",
     "GRU",
+    "LRU",
     "LSTM",
     "SLSTM",
     "Cell",
@@ -23,6 +27,8 @@ __all__ = [
     "LSTMNorm",
     "LSTMProjected",
     "Memoryless",
+    "MinGRU",
+    "MinLSTM",
     "State",
     "make",
 ]
@@ -32,10 +38,13 @@ CELLS: dict[str, type[Cell]] = {
     "elman_relu": ElmanReLU,
     "gru": GRU,
     "gru_cho": GRUCho,
+    "lru": LRU,
     "lstm": LSTM,
     "lstm_norm": LSTMNorm,
     "lstm_projected": LSTMProjected,
     "memoryless": Memoryless,
+    "mingru": MinGRU,
+    "minlstm": MinLSTM,
     "slstm": SLSTM,
 }
 

@@ -16,9 +16,9 @@ State = tuple[Tensor, ...]
 class Cell(nn.Module, ABC):
     """h_t and the next state from x_t and the state.
 
-    A cell sets its weights `w_x` (G, D) and `b` (G), and `w_h` (G, H) where it has a state, and writes its equations
-    in `step`. The part of the pre-activations that needs no state stands apart, in `inputs`: it is one product for
-    a whole window, where `step` comes once for each step.
+    A cell sets its weights `w_x` (G, D) and `b` (G), and `w_h` (G, H) where the state is multiplied by a matrix in each
+    step, and writes its equations in `step`. The part of the pre-activations that needs no state stands apart, in
+    `inputs`: it is one product for a whole window, where `step` comes once for each step.
     """
 
     w_x: nn.Parameter

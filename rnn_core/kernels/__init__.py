@@ -20,7 +20,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from rnn_core.cells import Cell, State
-from rnn_core.kernels import elman, gru, gru_cho, lstm, lstm_norm, lstm_projected, slstm
+from rnn_core.kernels import elman, gru, gru_cho, lru, lstm, lstm_norm, lstm_projected, minimal, slstm
 
 Kernel = Callable[[Cell, Tensor, Tensor, State, bool], tuple[Tensor, State]]
 
@@ -29,9 +29,12 @@ KERNELS: dict[str, Kernel] = {
     "elman_relu": elman.kernel,
     "gru": gru.kernel,
     "gru_cho": gru_cho.kernel,
+    "lru": lru.kernel,
     "lstm": lstm.kernel,
     "lstm_norm": lstm_norm.kernel,
     "lstm_projected": lstm_projected.kernel,
+    "mingru": minimal.mingru,
+    "minlstm": minimal.minlstm,
     "slstm": slstm.kernel,
 }
 """The kernel of each cell, by the cell's name in `CELLS`."""

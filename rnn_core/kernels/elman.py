@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.elman import Elman, ElmanReLU
-from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
+from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
 from rnn_core.products import linear, outer, recurrent
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
@@ -46,7 +46,7 @@ class _Window(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         h_before_TBH, h_after_TBH = states(h_BH, len(z_TBH), reverse)
         times_w_h, activate_ = recurrent(w_h, len(h_BH)), torch.relu_ if relu else tanh_
-        windows = marks(resets_TB), z_TBH, h_before_TBH, h_after_TBH
+        windows = reset_lanes(resets_TB), z_TBH, h_before_TBH, h_after_TBH
         for lanes, z, h, h_after in steps(*windows, reverse=reverse):
             activate_(torch.add(z, clear_(times_w_h(h), lanes), out=h_after))
         if keep:
@@ -61,7 +61,7 @@ class _Window(torch.autograd.Function):
         h_before_TBH, h_after_TBH, w_h, resets_TB = ctx.saved_tensors
         dz_TBH = torch.empty_like(h_after_TBH)
         times_w_h, dh = recurrent(w_h.t(), len(dh_BH)), dh_BH
-        windows = marks(resets_TB), dh_TBH, h_after_TBH, dz_TBH
+        windows = reset_lanes(resets_TB), dh_TBH, h_after_TBH, dz_TBH
         for lanes, dh_out, h_after, dz in steps(*windows, reverse=not ctx.reverse):
             dh = dh + dh_out
             if ctx.relu:

@@ -29,7 +29,7 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.gru import GRU
-from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
+from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
 from rnn_core.products import linear, outer, recurrent
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
@@ -58,7 +58,7 @@ class _Window(torch.autograd.Function):
         r_and_z, n_TBH = x_TBG[:, :, : 2 * w_h.shape[1]], m.clone(memory_format=torch.contiguous_format)
         m.copy_(b_hn)
         times_w_h = recurrent(w_h, len(h_BH))
-        windows = marks(resets_TB), x_TBG, r_and_z, r, z, m, n_TBH, h_before_TBH, h_after_TBH
+        windows = reset_lanes(resets_TB), x_TBG, r_and_z, r, z, m, n_TBH, h_before_TBH, h_after_TBH
         for lanes, a, r_z, r_, z_, m_, n, h, h_after in steps(*windows, reverse=reverse):
             a.add_(clear_(times_w_h(h), lanes))
             r_z.sigmoid_()
@@ -86,7 +86,7 @@ class _Window(torch.autograd.Function):
         _sigmoid_backward(h_before_TBH - n_TBH, z, grad_input=da_z)
         da_TB3H, dh_TB1H = da_TBG.unflatten(2, (3, -1)), torch.empty_like(n_TBH)[:, :, None]
         times_w_h, dh_next = recurrent(w_h.t(), len(dh_BH)), dh_BH
-        windows = marks(resets_TB), dh_TBH, da_TBG, da_TB3H, dh_TB1H, z
+        windows = reset_lanes(resets_TB), dh_TBH, da_TBG, da_TB3H, dh_TB1H, z
         for lanes, dh_out, da, da_B3H, dh_B1H, z_ in steps(*windows, reverse=not ctx.reverse):
             dh = torch.add(dh_next, dh_out, out=dh_B1H[:, 0])
             da_B3H.mul_(dh_B1H)

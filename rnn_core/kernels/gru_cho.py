@@ -29,7 +29,7 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.gru_cho import GRUCho
-from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
+from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
 from rnn_core.products import linear, outer, recurrent
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
@@ -58,7 +58,7 @@ class _Window(torch.autograd.Function):
         r, z = r_and_z.chunk(2, 2)
         times_w_rz, times_w_n = (recurrent(w, len(h_BH)) for w in w_h.split(sizes))
         u = torch.empty_like(h_BH, memory_format=torch.contiguous_format)
-        windows = marks(resets_TB), r_and_z, r, z, n, h_before_TBH, h_after_TBH
+        windows = reset_lanes(resets_TB), r_and_z, r, z, n, h_before_TBH, h_after_TBH
         for lanes, r_z, r_, z_, n_, h, h_after in steps(*windows, reverse=reverse):
             if lanes is not None:
                 h = clear_(h.clone(), lanes)  # aside: there it is the output of the step before
@@ -88,7 +88,7 @@ class _Window(torch.autograd.Function):
         da_rz, da_zn = da_TBG[:, :, : sizes[0]], da_TBG[:, :, sizes[1] :].unflatten(2, (2, -1))
         times_w_rz, times_w_n = (recurrent(w.t(), len(dh_BH)) for w in w_h.split(sizes))
         dh_next = dh_BH
-        windows = marks(resets_TB), dh_TBH, da_rz, da_zn, da_r, da_n, r, z
+        windows = reset_lanes(resets_TB), dh_TBH, da_rz, da_zn, da_r, da_n, r, z
         for lanes, dh_out, da_rz_, da_zn_, da_r_, da_n_, r_, z_ in steps(*windows, reverse=not ctx.reverse):
             dh = dh_next + dh_out
             da_zn_.mul_(dh[:, None])

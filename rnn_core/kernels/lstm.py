@@ -27,7 +27,7 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lstm import LSTM
-from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
+from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
 from rnn_core.products import linear, outer, recurrent
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
@@ -57,7 +57,7 @@ class _Window(torch.autograd.Function):
         times_w_h = recurrent(w_h, len(h_BH))
         windows = z_TBG, i, f, g, o, tanh_c_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
         for lanes, z, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(
-            marks(resets_TB), *windows, reverse=reverse
+            reset_lanes(resets_TB), *windows, reverse=reverse
         ):
             z.add_(clear_(times_w_h(h), lanes))
             g_.mul_(2)
@@ -89,7 +89,7 @@ class _Window(torch.autograd.Function):
         times_w_h = recurrent(w_h.t(), len(dh_BH))
         dh, dc = dh_BH, dc_BH.clone()
         dc_B1H = dc[:, None]
-        windows = marks(resets_TB), dh_TBH, da_TBG, da_ifg, da_o, into_c_TBH, f
+        windows = reset_lanes(resets_TB), dh_TBH, da_TBG, da_ifg, da_o, into_c_TBH, f
         for lanes, dh_out, da, da_ifg_, da_o_, into_c, f_ in steps(*windows, reverse=not ctx.reverse):
             dh = dh + dh_out
             dc.addcmul_(dh, into_c)

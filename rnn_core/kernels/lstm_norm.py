@@ -34,7 +34,7 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lstm_norm import EPSILON, LSTMNorm
-from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
+from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
 from rnn_core.products import outer, recurrent
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
@@ -78,7 +78,7 @@ class _Window(torch.autograd.Function):
         times_w_h = recurrent(w_h, len(h_BH))
         windows = z_TBG, u_TBG, i, f, g, o, y_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
         for lanes, z, u, i_, f_, g_, o_, y, h, c, h_after, c_after in steps(
-            marks(resets_TB), *windows, reverse=reverse
+            reset_lanes(resets_TB), *windows, reverse=reverse
         ):
             if lanes is not None:
                 c = clear_(c.clone(), lanes)  # aside: there it is the memory after the step before
@@ -118,7 +118,7 @@ class _Window(torch.autograd.Function):
         times_w_h, dh, dc = recurrent(w_h.t(), len(dh_BH)), dh_BH, dc_BH.clone()
         dc_B1H = dc[:, None]
         inner = u_TBG, *of_u, du_TBG, c_TBH, *of_c, dv_TBH
-        windows = marks(resets_TB), dh_TBH, *inner, da_TBG, da_ifg, da_o, f
+        windows = reset_lanes(resets_TB), dh_TBH, *inner, da_TBG, da_ifg, da_o, f
         for lanes, dh_out, u, mean_u, scale_u, du, c, mean_c, scale_c, dv, da, da_ifg_, da_o_, f_ in steps(
             *windows, reverse=not ctx.reverse
         ):

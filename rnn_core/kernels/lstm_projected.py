@@ -31,7 +31,7 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lstm_projected import LSTMProjected
-from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
+from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
 from rnn_core.products import linear, outer, recurrent
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
@@ -69,7 +69,7 @@ class _Window(torch.autograd.Function):
         times_w_h, times_w_p = recurrent(w_h, len(r_BH)), recurrent(w_p, len(r_BH))
         windows = z_TBG, i, f, g, o, tanh_c_TBM, r_before_TBH, c_before_TBM, r_after_TBH, c_after_TBM
         for lanes, z, i_, f_, g_, o_, tanh_c, r, c, r_after, c_after in steps(
-            marks(resets_TB), *windows, reverse=reverse
+            reset_lanes(resets_TB), *windows, reverse=reverse
         ):
             z.add_(clear_(times_w_h(r), lanes))
             g_.mul_(2)
@@ -101,7 +101,7 @@ class _Window(torch.autograd.Function):
         times_w_h, times_w_p = recurrent(w_h.t(), len(dr_BH)), recurrent(w_p.t(), len(dr_BH))
         dr_after_TBH, dr_next, dc = torch.empty_like(dr_TBH), dr_BH, dc_BM.clone()
         dc_B1M = dc[:, None]
-        windows = marks(resets_TB), dr_TBH, dr_after_TBH, da_TBG, da_ifg, da_o, into_c_TBM, f
+        windows = reset_lanes(resets_TB), dr_TBH, dr_after_TBH, da_TBG, da_ifg, da_o, into_c_TBM, f
         for lanes, dr_out, dr, da, da_ifg_, da_o_, into_c, f_ in steps(*windows, reverse=not ctx.reverse):
             dy = times_w_p(torch.add(dr_next, dr_out, out=dr))
             dc.addcmul_(dy, into_c)

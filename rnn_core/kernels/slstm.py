@@ -37,7 +37,7 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.slstm import SLSTM
-from rnn_core.kernels.window import clear_, cleared, differentiable, last, marks, states, steps, tanh_
+from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
 from rnn_core.products import linear, outer, recurrent
 
 _log_sigmoid = torch.ops.aten.log_sigmoid.out
@@ -79,12 +79,14 @@ class _Window(torch.autograd.Function):
         m, times_w_h = m_BH.clone(), recurrent(w_h, len(h_BH))
         m_B1H = m[:, None]
         befores, afters = (h_before_TBH, c_before_TBH, n_before_TBH), (h_after_TBH, c_after_TBH, n_after_TBH)
-        windows = marks(resets_TB), x_TBG, i_and_f, i, f, z, o, log_f_TBH, *befores, *afters
-        for lanes, a, i_f, i_, f_, z_, o_, log_f, h, c, n, h_after, c_after, n_after in steps(*windows, reverse=reverse):
+        windows = reset_lanes(resets_TB), x_TBG, i_and_f, i, f, z, o, log_f_TBH, *befores, *afters
+        for lanes, a, i_f, i_, f_, z_, o_, log_f, h, c, n, h_after, c_after, n_after in steps(
+            *windows, reverse=reverse
+        ):
             if lanes is not None:
                 # Aside: there they are the states after the step before.
                 c, n = clear_(c.clone(), lanes), clear_(n.clone(), lanes)
-                m.index_fill_(0, lanes, -torch.inf)
+                clear_(m, lanes, -torch.inf)
             a.add_(clear_(times_w_h(h), lanes))
             torch.add(_log_sigmoid(f_, out=log_f), m, out=f_)
             torch.maximum(i_, f_, out=m)
@@ -128,7 +130,7 @@ class _Window(torch.autograd.Function):
         (dc, dn), times_w_h, dh = d_B2H.unbind(1), recurrent(w_h.t(), len(dh_BH)), dh_BH
         dc_B1H, dn_B1H, e_B1H = dc[:, None], dn[:, None], e[:, None]
         by_step = by_h_TB2H, by_n_TB2H, by_e_TB2H, f[:, :, None], k_TBH
-        windows = marks(resets_TB), dh_TBH, *by_step, da_TBG, da_if, da_ifz, da_o
+        windows = reset_lanes(resets_TB), dh_TBH, *by_step, da_TBG, da_if, da_ifz, da_o
         for lanes, dh_out, by_h, by_n, by_e, f_B1H, k, da, da_if_, da_ifz_, da_o_ in steps(
             *windows, reverse=not ctx.reverse
         ):

@@ -44,14 +44,36 @@ def last(after_TBH: Tensor, reverse: bool) -> Tensor:
 
 
 def marks(resets_TB: Tensor) -> list[Tensor | None]:
-    """For each step: the numbers of the lanes to reset, int64, or None where there are none."""
+    """For each step of a window: the lanes to reset, bool, or None, which is most of them and costs nothing.
+
+    The lanes may have several dimensions.
+    """
+    steps = zip(resets_TB, resets_TB.flatten(1).any(1).tolist(), strict=True)
+    return [resets_B if any_reset else None for resets_B, any_reset in steps]
+
+
+def reset_lanes(resets_TB: Tensor) -> list[Tensor | None]:
+    """As `marks`, by the numbers of the lanes, int64: what `clear_` wants."""
     lanes = resets_TB.nonzero()[:, 1].split(resets_TB.sum(1).tolist())
     return [lanes_M if len(lanes_M) else None for lanes_M in lanes]
 
 
-def clear_(rows_B: Tensor, lanes_M: Tensor | None) -> Tensor:
-    """Zero in these lanes, in place, even where a NaN stood."""
-    return rows_B if lanes_M is None else rows_B.index_fill_(0, lanes_M, 0)
+def clear_(rows_B: Tensor, lanes_M: Tensor | None, value: float = 0) -> Tensor:
+    """Fill the rows of these lanes, in place, even where a NaN stood."""
+    return rows_B if lanes_M is None else rows_B.index_fill_(0, lanes_M, value)
+
+
+def gradients(dh_TBH: Tensor, dh_BH: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    """(before_TBH, after_TBH): as `states`, of the states' gradients before anything has come back through a step.
+
+    Args:
+        dh_TBH: of the outputs.
+        dh_BH: of the state after the last step that was processed.
+    """
+    before_TBH, after_TBH = states(torch.zeros_like(dh_BH), len(dh_TBH), reverse)
+    after_TBH.copy_(dh_TBH)
+    after_TBH[0 if reverse else -1] += dh_BH
+    return before_TBH, after_TBH
 
 
 def cleared(before_TBH: Tensor, resets_TB: Tensor) -> Tensor:
