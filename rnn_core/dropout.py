@@ -22,8 +22,9 @@ class Draws:
     networks): a mask lasts one lane and window.
     """
 
-    seed: int
-    update: int
+    seed: int | Tensor
+    update: int | Tensor
+    """Both int64 tensors () where a captured step (`rnn_core/graph.py`) draws anew in each replay."""
     lanes_B: Tensor
     """int64: the number of each lane in the whole batch, not among this worker's."""
 

@@ -41,6 +41,7 @@ ALLOWED_IN_CORE = {
     "bptt": ("lanes", "dropout", "optim"),
     "checkpoint": ("bptt", "optim", "lanes"),
     "networks": ("models", "heads", "lanes"),
+    "graph": ("kernels",),
 }
 
 

@@ -19,12 +19,12 @@ from rnn_core.kernels.triton_window import BLOCK, COLUMNS, DEPTH, LANES, WARPS, 
 from rnn_core.kernels.window import differentiable, last, states
 
 
-def fits_steps(cell: Cell, x_TBD: Tensor, resets_TB: Tensor) -> bool:
+def fits_steps(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) -> bool:
     """Whether `by_steps` can take this window."""
     return isinstance(cell, GRU) and triton_window.fits_steps(cell, x_TBD)
 
 
-def fits_lanes(cell: Cell, x_TBD: Tensor, resets_TB: Tensor) -> bool:
+def fits_lanes(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) -> bool:
     """Whether `by_lanes` can take this window and is the faster one."""
     return isinstance(cell, GRU) and triton_window.fits_lanes(cell, x_TBD, cell.w_h)
 
@@ -99,8 +99,8 @@ class _Window(torch.autograd.Function):
         else:
             past_BH = torch.zeros_like(dh_BH)
             for t in order(T, not ctx.reverse):
-                sums = dh_BH, past_BH, B * H, H
-                _backward_step[(triton.cdiv(B * H, BLOCK),)](*(window[t] for window in windows), *sums, BLOCK)
+                sizes = dh_BH, past_BH, B * H, H
+                _backward_step[(triton.cdiv(B * H, BLOCK),)](*(w[t] for w in windows), *sizes, BLOCK)
                 dh_BH = da_TBG[t] @ w_h
             dh_BH = past_BH.add_(dh_BH.masked_fill_(now_TB[t].bool()[:, None], 0))
         dw_h = (da_TBG.flatten(0, 1).t() @ seen_TBH.flatten(0, 1)).to(ctx.weight_dtype)

@@ -18,12 +18,12 @@ from rnn_core.kernels.triton_window import BLOCK, COLUMNS, DEPTH, LANES, WARPS, 
 from rnn_core.kernels.window import differentiable, last, states
 
 
-def fits_steps(cell: Cell, x_TBD: Tensor, resets_TB: Tensor) -> bool:
+def fits_steps(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) -> bool:
     """Whether `by_steps` can take this window."""
     return isinstance(cell, LSTM) and triton_window.fits_steps(cell, x_TBD)
 
 
-def fits_lanes(cell: Cell, x_TBD: Tensor, resets_TB: Tensor) -> bool:
+def fits_lanes(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) -> bool:
     """Whether `by_lanes` can take this window and is the faster one."""
     return isinstance(cell, LSTM) and triton_window.fits_lanes(cell, x_TBD, cell.w_h)
 
@@ -95,8 +95,8 @@ class _Window(torch.autograd.Function):
             _backward_lanes[(triton.cdiv(B, LANES),)](*windows[:-1], *sums, ctx.reverse, *tiles, num_warps=WARPS)
         else:
             for t in order(T, not ctx.reverse):
-                sums = dh_BH, dc_BH, B * H, H
-                _backward_step[(triton.cdiv(B * H, BLOCK),)](*(window[t] for window in windows), *sums, BLOCK)
+                sizes = dh_BH, dc_BH, B * H, H
+                _backward_step[(triton.cdiv(B * H, BLOCK),)](*(w[t] for w in windows), *sizes, BLOCK)
                 dh_BH = da_TBG[t] @ w_h
             dh_BH = dh_BH.to(dc_BH.dtype).masked_fill_(now_TB[t].bool()[:, None], 0)
         dw_h = (da_TBG.flatten(0, 1).t() @ seen_TBH.flatten(0, 1)).to(ctx.weight_dtype)
