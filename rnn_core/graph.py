@@ -59,7 +59,7 @@ class Captured:
         self._recordings: dict[Any, tuple[list[Tensor], Callable[[], None], Tree]] = {}
 
     def __call__(self, *arguments: Tree) -> Tree:
-        """The function's results. They are overwritten by the next call with arguments of the same shapes.
+        """The function's results, which the next call may overwrite: to be its arguments they need no copy.
 
         Args:
             arguments: on any device. The function sees them on the recorder's, and numbers as tensors (): int64, and
