@@ -10,6 +10,7 @@ from rnn_core.cells import CELLS, Cell, State
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
 from rnn_core.kernels import KERNELS, Kernel
+from rnn_core.kernels.window import marks
 
 
 class Layer(nn.Module):
@@ -125,10 +126,10 @@ class Stack(nn.Module):
 def step_by_step(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """What every kernel must equal: the cell's own step, T times. The arguments are those of a kernel."""
     initial = cell.initial_state(x_TBD.shape[1], x_TBD)
-    steps = list(zip(cell.inputs(x_TBD), resets_TB[:, :, None], resets_TB.any(1).tolist(), strict=True))
+    steps = list(zip(cell.inputs(x_TBD), marks(resets_TB), strict=True))
     outputs = []
-    for z_BG, resets_B1, any_reset in reversed(steps) if reverse else steps:
-        if any_reset:
+    for z_BG, resets_B1 in reversed(steps) if reverse else steps:
+        if resets_B1 is not None:
             # A choice, not a product with zero: what the old state held, a NaN even, ends here.
             state = tuple(torch.where(resets_B1, new, old) for new, old in zip(initial, state, strict=True))
         h_BH, state = cell.step(z_BG, state)

@@ -7,9 +7,7 @@ gate, of which the candidate of the GRU needs both.
 On a CPU the same call runs torch's own layers, so what is tested there is all but cuDNN.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,23 +17,9 @@ from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.elman import Elman
 from rnn_core.cells.gru import GRU
 from rnn_core.cells.lstm import LSTM
+from rnn_core.kernels.looking import may_look
 
 LAYERS: dict[type[Cell], Callable[..., Any]] = {Elman: torch.rnn_tanh, GRU: torch.gru, LSTM: torch.lstm}
-
-_may_look: ContextVar[bool] = ContextVar("may_look", default=True)
-
-
-@contextmanager
-def without_looking() -> Iterator[None]:
-    """Here no path is chosen by what the marks are: on a GPU the CPU would have to wait for them.
-
-    For work that is captured as a CUDA graph, and for the runs before, which must take the same path.
-    """
-    token = _may_look.set(False)
-    try:
-        yield
-    finally:
-        _may_look.reset(token)
 
 
 def fits(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) -> bool:
@@ -43,9 +27,9 @@ def fits(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) ->
 
     Under autocast it cannot: the state would be rounded at every step.
     """
-    if type(cell) not in LAYERS or torch.is_autocast_enabled(x_TBD.device.type):
+    if type(cell) not in LAYERS or not may_look() or torch.is_autocast_enabled(x_TBD.device.type):
         return False
-    if x_TBD.is_cuda and not (_may_look.get() and torch.backends.cudnn.is_acceptable(cell.w_x)):
+    if x_TBD.is_cuda and not torch.backends.cudnn.is_acceptable(cell.w_x):
         return False
     inside_TB = resets_TB[:-1] if reverse else resets_TB[1:]
     return not inside_TB.any()

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnn_core.kernels.looking import may_look
+
 
 def differentiable(*tensors: Tensor) -> bool:
     """Whether anything has to be kept for a backward pass."""
@@ -46,13 +48,15 @@ def gradients(dh_TBH: Tensor, dh_BH: Tensor, reverse: bool) -> tuple[Tensor, Ten
 
 def marks(resets_TB: Tensor) -> list[Tensor | None]:
     """For each step: the lanes to reset (B, 1), or None, which is most of them and costs nothing."""
+    if not may_look():
+        return list(resets_TB[:, :, None])
     resets = zip(resets_TB[:, :, None], resets_TB.any(1).tolist(), strict=True)
     return [resets_B1 if any_reset else None for resets_B1, any_reset in resets]
 
 
 def cleared(before_TBH: Tensor, resets_TB: Tensor) -> Tensor:
     """The states that the steps have really seen: zero at the resets, even where the old state was NaN."""
-    return before_TBH.masked_fill(resets_TB[:, :, None], 0) if resets_TB.any() else before_TBH
+    return before_TBH if may_look() and not resets_TB.any() else before_TBH.masked_fill(resets_TB[:, :, None], 0)
 
 
 def steps(*windows: Tensor | list[Tensor | None], reverse: bool) -> Iterator[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rnn_core import cells
 from rnn_core.kernels import cudnn, gpu
+from rnn_core.kernels.looking import without_looking
 from rnn_core.layers import step_by_step
 from tests.rnn_core.test_kernels import TOLERANCE, assert_close, case, results
 
@@ -81,7 +82,7 @@ def test_a_reset_inside_the_window_does_not_fit(name: str) -> None:
     assert not cudnn.fits(cell, x_TBD, resets_TB)
 
 
-def test_neither_do_other_cells_or_products_of_bfloat16() -> None:
+def test_neither_do_other_cells_nor_bfloat16_nor_marks_that_may_not_be_looked_at() -> None:
     class Other(cells.LSTM):
         """An LSTM that is none of the library's."""
 
@@ -90,6 +91,8 @@ def test_neither_do_other_cells_or_products_of_bfloat16() -> None:
     cell = cells.LSTM(4, 5)
     assert cudnn.fits(cell, x_TBD, resets_TB)
     with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not cudnn.fits(cell, x_TBD, resets_TB)
+    with without_looking():
         assert not cudnn.fits(cell, x_TBD, resets_TB)
 
 
@@ -118,7 +121,7 @@ def test_on_a_gpu_every_window_has_a_path(name: str) -> None:
     small, large = cells.make(name, 4, 50).cuda(), cells.make(name, 4, 512).cuda()
     assert paths_of(small, x_TBD, resets_TB) == ["cudnn", lanes, steps]
     assert paths_of(large, x_TBD, resets_TB) == ["cudnn", steps]
-    with cudnn.without_looking():
+    with without_looking():
         assert paths_of(large, x_TBD, resets_TB) == [steps]
     resets_TB[2, 1] = True
     assert paths_of(small, x_TBD, resets_TB) == [lanes, steps]

@@ -1,18 +1,22 @@
 """Recorded functions: what they compute and when they are recorded, with a stand-in for the GPU; and on a GPU."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn import functional
 
 from rnn_core import bptt, cells, graph
 from rnn_core.dropout import Draws
 from rnn_core.graph import Captured, Tree
 from rnn_core.kernels.gpu import PATHS
+from rnn_core.kernels.looking import without_looking
 from rnn_core.lanes import Window
+from rnn_core.layers import Layer, step_by_step
 from tests.rnn_core.small import LANES, VOCABULARY, columns_of, network_of, state_of, tokens, windows_of
 
 
@@ -150,6 +154,25 @@ def test_a_captured_training_is_the_same_to_the_bit() -> None:
     assert rehearsal.replays == 20 - graph.WARM_UP
     for mine, right in zip(captured.network.parameters(), eager.network.parameters(), strict=True):
         assert torch.equal(mine, right)
+
+
+@pytest.mark.parametrize("run", ["kernel", "step by step"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", cells.CELLS)
+def test_no_cell_asks_a_tensor_what_to_do(name: str, reverse: bool, run: str) -> None:
+    """With tensors that hold no numbers: whoever wants one fails."""
+    with FakeTensorMode():
+        cell = cells.make(name, 4, 5)
+        x_TBD, resets_TB = torch.empty(6, 3, 4, requires_grad=True), torch.zeros(6, 3, dtype=torch.bool)
+        state = cell.initial_state(3, x_TBD)
+        kernel = Layer(cell) if run == "kernel" else partial(step_by_step, cell)
+        with without_looking():
+            h_TBH, _ = kernel(x_TBD, resets_TB, state, reverse)
+            h_TBH.sum().backward()
+        assert x_TBD.grad is not None
+        if state:
+            with pytest.raises(DataDependentOutputException):
+                kernel(x_TBD, resets_TB, state, reverse)
 
 
 class Small(nn.Module):
