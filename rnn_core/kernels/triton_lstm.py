@@ -61,7 +61,7 @@ class _Window(torch.autograd.Function):
         lanes: bool,
         keep: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.weight_dtype, w_h = w_h.dtype, w_h.to(z_TBG.dtype)
+        ctx.weight_dtype, w_h = w_h.dtype, w_h.to(z_TBG.dtype).contiguous()
         now_TB, next_TB = marks(resets_TB, reverse)
         first_B1 = resets_TB[-1 if reverse else 0, :, None]
         seen_TBH, seen_after_TBH = states(h_BH.masked_fill(first_B1, 0).to(z_TBG.dtype), len(z_TBG), reverse)

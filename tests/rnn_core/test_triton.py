@@ -76,7 +76,7 @@ def case_of(name: str, *arguments: Any, **settings: Any) -> tuple[Cell, Tensor, 
 
 @ITSELF
 @EVERY_KERNEL
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     sizes=st.tuples(st.integers(1, 4), st.integers(1, 18), st.integers(1, 4), st.integers(1, 9)),
     double=st.booleans(),
@@ -97,15 +97,32 @@ def test_a_kernel_equals_its_cell_step_by_step(
 
 
 @ITSELF
-@EITHER_WAY
 @EVERY_KERNEL
-def test_with_more_features_than_a_program_takes_at_once(name: str, reverse: bool) -> None:
+def test_with_more_features_than_a_program_takes_at_once(name: str) -> None:
     assert triton_window.COLUMNS < 70 < triton_window.BLOCK < 17 * 70
-    arguments = case_of(name, (3, 17, 4, 70), torch.float32)
-    expected = results(step_by_step, *arguments, reverse)
-    # The gradient of a weight is a sum over 51 steps: there 1e-5 is of the largest.
+    arguments = case_of(name, (2, 17, 4, 70), torch.float32)
+    expected = results(step_by_step, *arguments, False)
+    # The gradient of a weight is a sum over 34 steps: there 1e-5 is of the largest.
     largest = max(float(w.abs().max()) for w in expected.weights)
-    assert_close(results(kernel(name), *arguments, reverse), expected, 1e-5 * max(1, largest))
+    assert_close(results(kernel(name), *arguments, False), expected, 1e-5 * max(1, largest))
+
+
+@ITSELF
+@EVERY_KERNEL
+def test_however_the_numbers_lie_in_memory(name: str) -> None:
+    cell, x_TBD, resets_TB, state = case_of(name, dtype=torch.float32)
+    expected = results(kernel(name), cell, x_TBD, resets_TB, state, False)
+    x_TBD, resets_TB, *others = (turned(t) for t in (x_TBD, resets_TB, *state))
+    for weight in cell.parameters():
+        weight.data = turned(weight).data
+    assert not cell.get_parameter("w_h").is_contiguous()
+    found = results(kernel(name), cell, x_TBD, resets_TB, tuple(others), False)
+    assert_close(found, expected, 1e-6)
+
+
+def turned(tensor: Tensor) -> Tensor:
+    """The same numbers, the first dimension lying innermost."""
+    return tensor.detach().movedim(0, -1).contiguous().movedim(-1, 0).requires_grad_(tensor.requires_grad)
 
 
 @pytest.fixture
