@@ -25,9 +25,10 @@ class Draws:
     networks): a mask lasts one lane and window.
     """
 
-    seed: int
-    update: int
-    """Number of the window: that of its update, unless an update takes several windows."""
+    seed: int | Tensor
+    update: int | Tensor
+    """Number of the window: that of its update, unless an update takes several windows. Both are int64 tensors () where
+    a captured step (`rnn_core/graph.py`) draws anew in each replay."""
     lanes_B: Tensor
     """int64: the number of each lane in the whole batch, not among this worker's."""
     first_step: int = 0

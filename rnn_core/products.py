@@ -6,16 +6,18 @@ documented: without them, and for all other types and devices, the product is to
 
 Under `torch.autocast("cpu", dtype=torch.bfloat16)` the factors of a float32 product are rounded to bfloat16; sums are
 kept in float32 inside the product, and the result is float32 again, so weights, states and gradients stay what they
-were. A backward pass needs the same context: `torch.amp.custom_fwd` and `custom_bwd` carry it there.
+were. A backward pass needs the same context: `autocast_forward` and `autocast_backward` carry it there.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 LEAST_ROWS = 4
 LEAST_WORK = 2**20
@@ -98,16 +100,26 @@ class Linear(nn.Linear):
         return linear(x, self.weight, self.bias)
 
 
+def autocast_forward(forward: F) -> F:
+    """For the `forward` of an autograd function with products: `backward`'s will be of the same precision."""
+    return cast(F, custom_fwd(forward, device_type="cpu"))
+
+
+def autocast_backward(backward: F) -> F:
+    """For its `backward`, which mostly runs outside of the caller's autocast."""
+    return cast(F, custom_bwd(backward, device_type="cpu"))
+
+
 class _Linear(torch.autograd.Function):
     @staticmethod
-    @custom_fwd(device_type="cpu")
+    @autocast_forward
     def forward(ctx: Any, x_ND: Tensor, w_GD: Tensor, b_G: Tensor | None) -> Tensor:
         ctx.save_for_backward(x_ND, w_GD)
         return product(x_ND, w_GD, b_G)
 
     @staticmethod
     @once_differentiable
-    @custom_bwd(device_type="cpu")
+    @autocast_backward
     def backward(ctx: Any, dz_NG: Tensor) -> tuple[Tensor | None, ...]:
         x_ND, w_GD = ctx.saved_tensors
         x, w, b = ctx.needs_input_grad

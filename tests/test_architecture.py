@@ -44,6 +44,7 @@ ALLOWED_IN_CORE = {
     "bptt": ("lanes", "dropout", "optim", "prefetch"),
     "checkpoint": ("bptt", "optim", "lanes"),
     "networks": ("models", "heads", "lanes"),
+    "graph": ("kernels",),
 }
 
 

@@ -1,4 +1,4 @@
-"""Kernels: whole-window versions of cells, for speed. A cell without one is run step by step by its layer.
+"""Kernels: whole-window versions of cells, for speed. Where none fits, a layer runs its cell step by step.
 
 A kernel is a function
 
@@ -15,14 +15,13 @@ the same arguments up to rounding, in outputs and in the gradients of x, of the 
 nothing pass a reset, neither forward (not even a NaN) nor backward; and to change no argument in place.
 """
 
-from collections.abc import Callable
-
 from torch import Tensor
 
-from rnn_core.cells import Cell, State
-from rnn_core.kernels import elman, gru, gru_cho, lru, lstm, lstm_norm, lstm_projected, minimal, slstm
+from rnn_core.cells import CELLS, Cell
+from rnn_core.kernels import elman, gpu, gru, gru_cho, lru, lstm, lstm_norm, lstm_projected, minimal, slstm
+from rnn_core.kernels.path import Kernel, Path
 
-Kernel = Callable[[Cell, Tensor, Tensor, State, bool], tuple[Tensor, State]]
+__all__ = ["KERNELS", "Kernel", "Path", "path"]
 
 KERNELS: dict[str, Kernel] = {
     "elman": elman.kernel,
@@ -37,4 +36,14 @@ KERNELS: dict[str, Kernel] = {
     "minlstm": minimal.minlstm,
     "slstm": slstm.kernel,
 }
-"""The kernel of each cell, by the cell's name in `CELLS`."""
+"""The kernel of each cell that serves on every device, by the cell's name in `CELLS`."""
+
+
+def path(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) -> Path | None:
+    """The best way over this window; None: step by step. A subclass of a cell has a kernel of its own, or none."""
+    if x_TBD.is_cuda:
+        for found in gpu.PATHS:
+            if found.fits(cell, x_TBD, resets_TB, reverse):
+                return found
+    name = next((name for name in KERNELS if CELLS[name] is type(cell)), None)
+    return None if name is None else Path("by window", KERNELS[name])

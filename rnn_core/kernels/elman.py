@@ -16,13 +16,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.elman import Elman, ElmanReLU
 from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
-from rnn_core.products import linear, outer, recurrent
+from rnn_core.products import autocast_backward, autocast_forward, linear, outer, recurrent
 
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
 _relu_backward = torch.ops.aten.threshold_backward.grad_input  # (d, y, 0): d where y > 0, y being the relu
@@ -40,7 +39,7 @@ def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
 
 class _Window(torch.autograd.Function):
     @staticmethod
-    @custom_fwd(device_type="cpu")
+    @autocast_forward
     def forward(
         ctx: Any, z_TBH: Tensor, w_h: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, relu: bool, keep: bool
     ) -> tuple[Tensor, Tensor]:
@@ -56,7 +55,7 @@ class _Window(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @custom_bwd(device_type="cpu")
+    @autocast_backward
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor) -> tuple[Tensor | None, ...]:
         h_before_TBH, h_after_TBH, w_h, resets_TB = ctx.saved_tensors
         dz_TBH = torch.empty_like(h_after_TBH)

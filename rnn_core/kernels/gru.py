@@ -24,13 +24,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.gru import GRU
 from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
-from rnn_core.products import linear, outer, recurrent
+from rnn_core.products import autocast_backward, autocast_forward, linear, outer, recurrent
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
 _tanh_backward = torch.ops.aten.tanh_backward  # (d, y): d * (1 - y^2), y being the tanh
@@ -47,7 +46,7 @@ def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
 
 class _Window(torch.autograd.Function):
     @staticmethod
-    @custom_fwd(device_type="cpu")
+    @autocast_forward
     def forward(
         ctx: Any, x_TBG: Tensor, w_h: Tensor, b_hn: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
     ) -> tuple[Tensor, Tensor]:
@@ -72,7 +71,7 @@ class _Window(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @custom_bwd(device_type="cpu")
+    @autocast_backward
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor) -> tuple[Tensor | None, ...]:
         gates_TBG, n_TBH, h_before_TBH, w_h, resets_TB = ctx.saved_tensors
         r, z, m = gates_TBG.chunk(3, 2)

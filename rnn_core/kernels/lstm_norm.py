@@ -29,13 +29,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lstm_norm import EPSILON, LSTMNorm
 from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
-from rnn_core.products import outer, recurrent
+from rnn_core.products import autocast_backward, autocast_forward, outer, recurrent
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
@@ -56,7 +55,7 @@ def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
 
 class _Window(torch.autograd.Function):
     @staticmethod
-    @custom_fwd(device_type="cpu")
+    @autocast_forward
     def forward(
         ctx: Any,
         z_TBG: Tensor,
@@ -99,7 +98,7 @@ class _Window(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @custom_bwd(device_type="cpu")
+    @autocast_backward
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor, dc_BH: Tensor) -> tuple[Tensor | None, ...]:
         gates_TBG, u_TBG, y_TBH, c_TBH, c_before_TBH, h_before_TBH, w_h, s_h, s_c, resets_TB = ctx.saved_tensors
         c_before_TBH = cleared(c_before_TBH, resets_TB)

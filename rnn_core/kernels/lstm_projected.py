@@ -26,13 +26,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lstm_projected import LSTMProjected
 from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
-from rnn_core.products import linear, outer, recurrent
+from rnn_core.products import autocast_backward, autocast_forward, linear, outer, recurrent
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
@@ -49,7 +48,7 @@ def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
 
 class _Window(torch.autograd.Function):
     @staticmethod
-    @custom_fwd(device_type="cpu")
+    @autocast_forward
     def forward(
         ctx: Any,
         z_TBG: Tensor,
@@ -85,7 +84,7 @@ class _Window(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @custom_bwd(device_type="cpu")
+    @autocast_backward
     def backward(ctx: Any, dr_TBH: Tensor, dr_BH: Tensor, dc_BM: Tensor) -> tuple[Tensor | None, ...]:
         gates_TBG, tanh_c_TBM, c_before_TBM, r_before_TBH, w_h, w_p, resets_TB = ctx.saved_tensors
         i, f, g, o = gates_TBG.chunk(4, 2)

@@ -32,13 +32,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.slstm import SLSTM
 from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
-from rnn_core.products import linear, outer, recurrent
+from rnn_core.products import autocast_backward, autocast_forward, linear, outer, recurrent
 
 _log_sigmoid = torch.ops.aten.log_sigmoid.out
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
@@ -56,7 +55,7 @@ def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
 
 class _Window(torch.autograd.Function):
     @staticmethod
-    @custom_fwd(device_type="cpu")
+    @autocast_forward
     def forward(
         ctx: Any,
         x_TBG: Tensor,
@@ -105,7 +104,7 @@ class _Window(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @custom_bwd(device_type="cpu")
+    @autocast_backward
     def backward(
         ctx: Any, dh_TBH: Tensor, dh_BH: Tensor, dc_BH: Tensor, dn_BH: Tensor, dm_BH: Tensor
     ) -> tuple[Tensor | None, ...]:

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnn_core.kernels.looking import may_look
+
 
 def differentiable(*tensors: Tensor) -> bool:
     """Whether anything has to be kept for a backward pass."""
@@ -48,19 +50,27 @@ def marks(resets_TB: Tensor) -> list[Tensor | None]:
 
     The lanes may have several dimensions.
     """
+    if not may_look():
+        return list(resets_TB)
     steps = zip(resets_TB, resets_TB.flatten(1).any(1).tolist(), strict=True)
     return [resets_B if any_reset else None for resets_B, any_reset in steps]
 
 
 def reset_lanes(resets_TB: Tensor) -> list[Tensor | None]:
-    """As `marks`, by the numbers of the lanes, int64: what `clear_` wants."""
+    """As `marks`, by the numbers of the lanes, int64, where they may be looked up: for `clear_`."""
+    if not may_look():
+        return list(resets_TB)
     lanes = resets_TB.nonzero()[:, 1].split(resets_TB.sum(1).tolist())
     return [lanes_M if len(lanes_M) else None for lanes_M in lanes]
 
 
-def clear_(rows_B: Tensor, lanes_M: Tensor | None, value: float = 0) -> Tensor:
-    """Fill the rows of these lanes, in place, even where a NaN stood."""
-    return rows_B if lanes_M is None else rows_B.index_fill_(0, lanes_M, value)
+def clear_(rows_B: Tensor, lanes: Tensor | None, value: float = 0) -> Tensor:
+    """Fill the rows of these lanes (of `reset_lanes`), in place, even where a NaN stood."""
+    if lanes is None:
+        return rows_B
+    if lanes.dtype == torch.bool:
+        return rows_B.masked_fill_(lanes.view(-1, *[1] * (rows_B.dim() - 1)), value)
+    return rows_B.index_fill_(0, lanes, value)
 
 
 def gradients(dh_TBH: Tensor, dh_BH: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
@@ -78,7 +88,7 @@ def gradients(dh_TBH: Tensor, dh_BH: Tensor, reverse: bool) -> tuple[Tensor, Ten
 
 def cleared(before_TBH: Tensor, resets_TB: Tensor) -> Tensor:
     """The states that the steps have really seen: zero at the resets, even where the old state was NaN."""
-    return before_TBH.masked_fill(resets_TB[:, :, None], 0) if resets_TB.any() else before_TBH
+    return before_TBH if may_look() and not resets_TB.any() else before_TBH.masked_fill(resets_TB[:, :, None], 0)
 
 
 def steps(*windows: Tensor | list[Tensor | None], reverse: bool) -> Iterator[tuple[Any, ...]]:

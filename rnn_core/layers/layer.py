@@ -11,9 +11,10 @@ p * old + (1 - p) * new. The lane's reset comes before: a unit that keeps its va
 import torch
 from torch import Tensor, nn
 
-from rnn_core.cells import CELLS, Cell, State
+from rnn_core.cells import Cell, State
 from rnn_core.dropout import Draws
-from rnn_core.kernels import KERNELS, Kernel
+from rnn_core.kernels import path
+from rnn_core.kernels.window import marks
 
 
 class Layer(nn.Module):
@@ -69,8 +70,10 @@ class Layer(nn.Module):
 
 
 def over_window(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
-    """The cell's kernel, else `step_by_step`; the arguments are those of a kernel."""
-    return _kernel(cell)(cell, x_TBD, resets_TB, state, reverse)
+    """By the kernel that fits best, else `step_by_step`; the arguments are those of a kernel."""
+    fitting = path(cell, x_TBD, resets_TB, reverse)
+    run = step_by_step if fitting is None else fitting.kernel
+    return run(cell, x_TBD, resets_TB, state, reverse)
 
 
 def step_by_step(
@@ -85,12 +88,12 @@ def step_by_step(
     """
     initial = cell.initial_state(x_TBD.shape[1], x_TBD)
     shares = [None] * len(x_TBD) if keep_TBS is None else keep_TBS
-    steps = list(zip(cell.inputs(x_TBD), resets_TB[:, :, None], resets_TB.any(1).tolist(), shares, strict=True))
+    steps = list(zip(cell.inputs(x_TBD), marks(resets_TB), shares, strict=True))
     outputs = []
-    for z_BG, resets_B1, any_reset, keep_BS in reversed(steps) if reverse else steps:
-        if any_reset:
+    for z_BG, resets_B, keep_BS in reversed(steps) if reverse else steps:
+        if resets_B is not None:
             # A choice, not a product with zero: what the old state held, a NaN even, ends here.
-            state = tuple(torch.where(resets_B1, new, old) for new, old in zip(initial, state, strict=True))
+            state = tuple(torch.where(resets_B[:, None], new, old) for new, old in zip(initial, state, strict=True))
         h_BH, new_state = cell.step(z_BG, state)
         if keep_BS is not None:
             h_BH, new_state = _zoned_out(h_BH, new_state, state, keep_BS)
@@ -105,7 +108,3 @@ def _zoned_out(h_BH: Tensor, new: State, old: State, keep_BS: Tensor) -> tuple[T
     mixed = tuple(k * before + (1 - k) * after for k, before, after in zip(keep, old, new, strict=True))
     # What is said and remembered at once is said as it is remembered.
     return next((m for m, after in zip(mixed, new, strict=True) if after is h_BH), h_BH), mixed
-
-
-def _kernel(cell: Cell) -> Kernel:
-    return next((kernel for name, kernel in KERNELS.items() if CELLS[name] is type(cell)), step_by_step)
