@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def readme_tables(entries: Sequence[Entry]) -> str:
     """The README's Markdown between its markers: a table for each processor and group of cases."""
     parts = []
     for machine, on_machine in itertools.groupby(sorted(entries, key=_place), _machine):
-        parts.append(machine)
+        parts.append(f"{machine}:")
         for group, cases in itertools.groupby(on_machine, _group):
             parts.append(f"{GROUPS[group]}:\n\n{_markdown(list(cases))}")
     return "\n\n".join(parts) or NO_FIGURES
@@ -118,7 +119,7 @@ def ratio(entry: Entry) -> str:
 
 def _place(entry: Entry) -> tuple[str, int, tuple[str, int, str]]:
     # Numbers in a name go by their value: 64 stands before 1024.
-    natural = "/".join(part.zfill(8) if part.isdecimal() else part for part in entry.name.split("/"))
+    natural = re.sub(r"\d+", lambda number: number[0].zfill(8), entry.name)
     return _machine(entry), list(GROUPS).index(_group(entry)), (natural, entry.threads, entry.device)
 
 
@@ -129,7 +130,7 @@ def _group(entry: Entry) -> str:
 def _machine(entry: Entry) -> str:
     device = "" if entry.device == "cpu" else f", on {entry.device}"
     compiler = ", with a compiler" if entry.compiler else ""
-    return f"{entry.processor}, {entry.threads} threads{device}{compiler}:"
+    return f"{entry.processor}, {entry.threads} threads{device}{compiler}"
 
 
 def _markdown(entries: Sequence[Entry]) -> str:

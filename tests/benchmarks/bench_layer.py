@@ -16,13 +16,16 @@ from tests.benchmarks.cases import layer as make
 CELLS = {"gru": "gru", "elman": "elman", "lstm": "lstm", "lstm-dense": "lstm"}
 """Of the names in layer/: `lstm` alone has sequences that begin inside the window."""
 CASES = [
-    case
-    for name in CELLS
-    for T, B, H in SHAPES
-    for case in on_devices(f"layer/{name}/{T}x{B}x{H}", name, T, B, H)
+    case for name in CELLS for T, B, H in SHAPES for case in on_devices(f"layer/{name}/{T}x{B}x{H}", name, T, B, H)
 ]
-LIMITS = [pytest.param(cell, *shape, id=f"limit/{cell}/{'x'.join(map(str, shape))}") for cell in plain.LAYERS for shape in SHAPES]
-HALVES = [pytest.param(cell, H, id=f"bf16/{cell}/{H}", marks=NO_BFLOAT16) for cell in plain.LAYERS for H in (512, 650, 1024)]
+LIMITS = [
+    pytest.param(cell, *shape, id=f"limit/{cell}/{'x'.join(map(str, shape))}")
+    for cell in plain.LAYERS
+    for shape in SHAPES
+]
+HALVES = [
+    pytest.param(cell, H, id=f"bf16/{cell}/{H}", marks=NO_BFLOAT16) for cell in plain.LAYERS for H in (512, 650, 1024)
+]
 
 
 @pytest.mark.parametrize(("name", "T", "B", "H", "device"), CASES)

@@ -25,12 +25,13 @@ COUNTS += [313, 256, 213, 216, 177, 180, 181, 135, 136, 111, 119, 100, 78, 76, 8
 COUNTS += [22, 32, 23, 23, 18, 25, 11, 12, 11, 7, 11, 7, 8, 11, 4, 10, 2, 4, 5, 11, 3, 8, 1, 5, 4, 4, 2, 4, 1, 4, 2, 0]
 COUNTS += [1, 1]
 LONG = [81, 83, 85, 85, 88, 89, 89, 90, 91, 95, 95, 97, 99, 102, 102, 104, 135, 159]
-LENGTHS_N = np.concatenate([np.repeat(np.arange(1, len(COUNTS) + 1), COUNTS), LONG])
+train_N = np.concatenate([np.repeat(np.arange(1, len(COUNTS) + 1), COUNTS), LONG])
 
 
 def sentence_lengths(count: int, longest: int | None = None) -> NDArray[np.int64]:
     """Lengths of that many sentences, drawn from UD English EWT's, none above `longest`."""
-    return np.random.default_rng(1).choice(LENGTHS_N[LENGTHS_N <= (longest or LENGTHS_N.max())], count)
+    some_N = train_N[train_N <= longest] if longest else train_N
+    return np.random.default_rng(1).choice(some_N, count)
 
 
 def starts(window: int, lanes: int) -> NDArray[np.bool_]:

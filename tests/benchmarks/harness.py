@@ -1,4 +1,4 @@
-"""The benchmarks' side of pytest: which cases run, the `compare` and `record` that they use, and the table at the end."""
+"""The benchmarks' side of pytest: which cases run, their `compare` and `record`, and the table at the end."""
 
 import fnmatch
 import platform
@@ -43,8 +43,9 @@ class Harness:
         torch.manual_seed(0)
 
     @pytest.fixture
-    def compare(self, benchmark: Any) -> Callable[[Work, Work], Pairs]:
-        return lambda ours, theirs: paired.compare(benchmark, ours, theirs, self.seconds)
+    def compare(self, request: pytest.FixtureRequest) -> Callable[[Work, Work], Pairs]:
+        # Asked for when it is used: pytest-benchmark complains of a test that failed before.
+        return lambda ours, theirs: paired.compare(request.getfixturevalue("benchmark"), ours, theirs, self.seconds)
 
     @pytest.fixture
     def record(self, request: pytest.FixtureRequest) -> Record:
@@ -100,11 +101,11 @@ def _rounded(value: float) -> float:
 
 
 def _revision() -> str:
-    """The commit, and whether the files differ from it; the results themselves do, as soon as there is one."""
-    head = _git("rev-parse", "--short=12", "HEAD").stdout.strip()
-    same = _git("diff", "--quiet", "HEAD", "--", ".", f":!{performance.FILE}").returncode == 0
-    return head if same else f"{head}-dirty"
+    """The commit, with `+changes` where files differ from it; the results do, as soon as there is a new one."""
+    head = _git("rev-parse", "HEAD").strip()
+    return head + ("+changes" if _git("status", "--porcelain", "--", ".", f":!{performance.FILE}") else "")
 
 
-def _git(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *words], cwd=FOLDER.parent.parent, capture_output=True, text=True, check=False)
+def _git(*words: str) -> str:
+    command = ["git", *words]
+    return subprocess.run(command, cwd=FOLDER.parent.parent, capture_output=True, text=True, check=True).stdout

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_sequence
 
-from pipelines.tasks.pos_tagging import Sentence
 from rnn_core.cells import Cell
 from rnn_core.layers import Stack
 from rnn_core.networks import Network
