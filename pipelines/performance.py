@@ -110,10 +110,10 @@ def readme_tables(entries: Sequence[Entry]) -> str:
 
 
 def ratio(entry: Entry) -> str:
-    """`2.04x (1.98 to 2.10)`; a share as `3.1 % (3.0 to 3.2)`."""
+    """`2.04x (1.98 to 2.10)`; a share as `3.10 % (3.02 to 3.22)`."""
     low, high = entry.spread
     if entry.unit == "share":
-        return f"{100 * entry.ratio:.3g} % ({100 * low:.3g} to {100 * high:.3g})"
+        return f"{_amount(100 * entry.ratio)} % ({_amount(100 * low)} to {_amount(100 * high)})"
     return f"{entry.ratio:.2f}x ({low:.2f} to {high:.2f})"
 
 

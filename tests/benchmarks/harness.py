@@ -41,6 +41,8 @@ class Harness:
         """All cases begin with the same random numbers, and both sides have all threads."""
         torch.set_num_threads(self.threads)
         torch.manual_seed(0)
+        # On a GPU cuDNN's layers alone would round their factors to 10 bits.
+        torch.backends.cudnn.allow_tf32 = False
 
     @pytest.fixture
     def compare(self, request: pytest.FixtureRequest) -> Callable[[Work, Work], Pairs]:
