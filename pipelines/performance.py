@@ -19,6 +19,7 @@ from rnn_core.errors import DataError
 FILE = Path("tests/benchmarks/results.json")
 """Below the root."""
 MARKERS = ("<!-- performance:begin -->", "<!-- performance:end -->")
+SIZES = ("T", "B", "H", "V", "directions")
 NO_FIGURES = "No figures yet."
 GROUPS = {
     "layer": "One layer, forward and backward, dense inputs as wide as the layer; `lstm`: with sequences of a mean of "
@@ -51,6 +52,7 @@ class Entry:
     spread: tuple[float, ...]
     """Quartiles of the ratio over the pairs."""
     shape: dict[str, int]
+    """Sizes by the names in SIZES; of ours, where the other side's differ."""
     dtype: str
     device: str
     processor: str
@@ -63,6 +65,8 @@ class Entry:
     revision: str
 
     def __post_init__(self) -> None:
+        if unknown := self.shape.keys() - set(SIZES):
+            raise ValueError(f"shape has {', '.join(sorted(unknown))}, allowed are {', '.join(SIZES)}")
         if len(self.spread) != 2:
             raise ValueError(f"spread has {len(self.spread)} numbers, wanted are 2")
 
@@ -141,7 +145,7 @@ def _markdown(entries: Sequence[Entry]) -> str:
 
 def _cells(entry: Entry) -> list[str]:
     unit = "ms" if entry.unit == "share" else entry.unit
-    shape = ", ".join(f"{name} {size:,}" for name, size in entry.shape.items())
+    shape = ", ".join(f"{name} {entry.shape[name]:,}" for name in SIZES if name in entry.shape)
     theirs = f"{_amount(entry.theirs)} {unit}, {entry.alternative}"
     middle, _, spread = ratio(entry).partition(" (")
     return [f"`{entry.name}`", shape, f"{_amount(entry.ours)} {unit}", theirs, middle, spread[:-1], entry.path]

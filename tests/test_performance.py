@@ -18,7 +18,7 @@ EXAMPLE = Entry(
     unit="ms",
     ratio=2.08,
     spread=(2.01, 2.154),
-    shape={"T": 35, "B": 20, "H": 650},
+    shape={"B": 20, "H": 650, "T": 35},
     dtype="float32",
     device="cpu",
     processor="Some processor",
@@ -81,6 +81,8 @@ def test_bad_results() -> None:
         performance.read(json.dumps([{**entry, "speed": 1}]), "a.json")
     with pytest.raises(ConfigError, match="spread has 1 numbers"):
         performance.read(json.dumps([{**entry, "spread": [1.0]}]), "a.json")
+    with pytest.raises(ConfigError, match="shape has lanes, allowed are T, B, H, V, directions"):
+        performance.read(json.dumps([{**entry, "shape": {"lanes": 3}}]), "a.json")
     with pytest.raises(DataError, match=r"a\.json:1: no JSON"):
         performance.read("[", "a.json")
 

@@ -26,8 +26,8 @@ WINDOWS = 250
 SENTENCES = 2000
 UPDATES = 4
 """Of the tagger in one round, for batches differ in their numbers of words."""
-SIZES = {"lanes": LANES, "T": WINDOW, "H": HIDDEN, "V": corpora.VOCABULARY}
-TAGGER_SIZES = {"lanes": training.TAGGER_LANES, "T": training.TAGGER_WINDOW, "H": training.TAGGER_HIDDEN}
+SIZES = {"T": WINDOW, "B": LANES, "H": HIDDEN, "V": corpora.VOCABULARY}
+TAGGER_SIZES = {"T": training.TAGGER_WINDOW, "B": training.TAGGER_LANES, "H": training.TAGGER_HIDDEN}
 
 LANGUAGE_MODELS = on_devices("step/language_model/float32", "float32")
 LANGUAGE_MODELS += [pytest.param("bfloat16", "cpu", id="step/language_model/bfloat16", marks=NO_BFLOAT16)]

@@ -64,7 +64,7 @@ def test_varlen(compare: Any, record: Any, cell: str, H: int, size: tuple[int, i
     found = windows[0]
     record(
         pairs.rates("words/s"),
-        shape={"lanes": lanes, "T": steps, "H": H, "directions": 1 + both},
+        shape={"T": steps, "B": lanes, "H": H, "directions": 1 + both},
         path=path(stack.forwards[0].cell, found.x_TBD, found.starts_TB),
         alternative=f"nn.{type(theirs).__name__}, {DESCRIBED[order]}",
     )
