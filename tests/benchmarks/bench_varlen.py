@@ -22,7 +22,7 @@ from rnn_core.layers import Stack
 from tests.benchmarks import corpora, plain
 from tests.benchmarks.cases import assert_agree, path
 
-SENTENCES, BATCH, BATCHES = 4096, 32, 8
+SENTENCES, BATCH, BATCHES = 4096, 32, 16
 """To draw from; of one of their batches; of one round."""
 # Lanes and steps of a window, which holds as many words as 32 sentences, 522. `/wide`: 32 lanes of whole sentences.
 STREAM, PACK, WIDE = (32, 16), (8, 64), (32, 160)
@@ -151,7 +151,8 @@ class Words:
         sentences = self.random.permutation(SENTENCES)
         if order != "random":
             sentences = sentences[np.argsort(lengths_N[sentences], kind="stable")]
-        starts = self.random.permutation(SENTENCES // BATCH)[:BATCHES] * BATCH
+        # At equal distances: of each length as many as there are, short and slow or long and fast.
+        starts = (2 * np.arange(BATCHES) + 1) * (SENTENCES // BATCH) // (2 * BATCHES) * BATCH
         words = [np.arange(offset, offset + length) for offset, length in zip(offsets_N, lengths_N, strict=True)]
         rows = [[words[sentence] for sentence in sentences[start : start + BATCH]] for start in starts]
         return [self.batch(row, order == "padded") for row in rows]
