@@ -3,7 +3,8 @@
     python -m pipelines.report [--suite sample|public]     the table of one suite
     python -m pipelines.report --readme                    rewrites the tables between README.md's markers
 
-Shows what stands in data/scores/<suite>/<block>.json and nothing else; what is missing there is `n/a` here.
+Shows what stands in data/scores/<suite>/<block>.json and nothing else; what is missing there is `n/a` here. The
+README's other tables are the benchmarks' (`pipelines/performance.py`).
 """
 
 import argparse
@@ -12,7 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines import cli, files, params, paths
+from pipelines import cli, files, params, paths, performance
 from pipelines.score import Score, read
 from rnn_core.errors import DataError
 
@@ -42,25 +43,28 @@ def readme_tables(suites: Mapping[str, Mapping[str, Score]]) -> str:
     return "\n\n".join(f"Suite `{suite}`:\n\n{_markdown(suites.get(suite, {}))}" for suite in paths.SUITES)
 
 
-def readme_part(text: str) -> re.Match[str]:
+def readme_part(text: str, markers: tuple[str, str] = MARKERS) -> re.Match[str]:
     """What stands between the markers (group 1) of a README's text.
 
     Raises:
         DataError: a marker is missing.
     """
-    begin, end = map(re.escape, MARKERS)
+    begin, end = map(re.escape, markers)
     match = re.search(f"(?<={begin}\n)(.*?)\n?(?={end})", text, re.DOTALL)
     if match is None:
-        raise DataError("README.md", "no place for the scores", f"the lines {MARKERS[0]} and {MARKERS[1]} are wanted")
+        raise DataError("README.md", "no place for the tables", f"the lines {markers[0]} and {markers[1]} are wanted")
     return match
 
 
 def write_readme(file: Path) -> None:
     """Rewrite the tables in place."""
     text = file.read_text(encoding="utf-8")
-    part = readme_part(text)
-    tables = readme_tables({suite: read_suite(suite) for suite in paths.SUITES})
-    files.write_text(file, f"{text[: part.start()]}{tables}\n{text[part.end() :]}")
+    scores = readme_tables({suite: read_suite(suite) for suite in paths.SUITES})
+    benchmarks = performance.readme_tables(performance.read_file(paths.root() / performance.FILE))
+    for markers, tables in ((MARKERS, scores), (performance.MARKERS, benchmarks)):
+        part = readme_part(text, markers)
+        text = f"{text[: part.start()]}{tables}\n{text[part.end() :]}"
+    files.write_text(file, text)
 
 
 def _terminal_cells(score: Score | None) -> list[str]:

@@ -67,14 +67,15 @@ def test_gap_is_shown_in_nats_for_a_perplexity() -> None:
 
 def test_readme_is_rewritten_between_its_markers(checkout: Path) -> None:
     readme = checkout / "README.md"
-    readme.write_text("before\n<!-- scores:begin -->\nold\n<!-- scores:end -->\nafter\n")
+    performance_part = "<!-- performance:begin -->\nNo figures yet.\n<!-- performance:end -->\n"
+    readme.write_text(f"before\n<!-- scores:begin -->\nold\n<!-- scores:end -->\nafter\n{performance_part}")
     report.write_readme(readme)
     text = readme.read_text()
     row = "| `pos_tagging` | sample | accuracy | 96.50 % | 97.00 % | n/a | 74.25 % | 97.7 % | 42 | 123,456 |"
     assert row in text.splitlines()
     assert "old" not in text
     assert text.startswith("before\n<!-- scores:begin -->\nSuite `sample`:")
-    assert text.endswith("No scores yet.\n<!-- scores:end -->\nafter\n")
+    assert text.endswith(f"No scores yet.\n<!-- scores:end -->\nafter\n{performance_part}")
     report.write_readme(readme)
     assert readme.read_text() == text
 
@@ -84,7 +85,7 @@ def test_bad_score_files() -> None:
         score.read(changed(scor=1.0), "a.json")
     with pytest.raises(DataError, match=r"a\.json:1: no JSON"):
         score.read(changed()[:40], "a.json")
-    with pytest.raises(DataError, match=r"README\.md: no place for the scores"):
+    with pytest.raises(DataError, match=r"README\.md: no place for the tables"):
         report.readme_part("no markers\n")
 
 

@@ -1,0 +1,82 @@
+"""Two ways of one computation, timed in turn: A B A B, so that what slows the machine slows both.
+
+pytest-benchmark times ours; the alternative runs, and is timed, in the set-up of each of its rounds. The ratio is the
+median over the pairs, its spread the quartiles of the pairs: both stand what a single slow moment does to one side.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+LEAST_ROUNDS, MOST_ROUNDS = 7, 101
+
+Work = Callable[[], float]
+"""Does a piece of work and says how much it was, in the unit of the case."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one case. `ours` and `theirs` are medians."""
+
+    ours: float
+    theirs: float
+    unit: str
+    ratio: float
+    spread: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """(seconds, work) of each round of each side."""
+
+    ours: list[tuple[float, float]]
+    theirs: list[tuple[float, float]]
+
+    def times(self, unit: str = "ms") -> Figures:
+        """Milliseconds; the ratio is theirs over ours: above 1 is faster."""
+        ours, theirs = ([1000 * seconds for seconds, _ in side] for side in (self.ours, self.theirs))
+        return figures(ours, theirs, unit, [b / a for a, b in zip(ours, theirs, strict=True)])
+
+    def rates(self, unit: str) -> Figures:
+        """Work a second; the ratio is ours over theirs: above 1 is faster."""
+        ours, theirs = ([work / seconds for seconds, work in side] for side in (self.ours, self.theirs))
+        return figures(ours, theirs, unit, [a / b for a, b in zip(ours, theirs, strict=True)])
+
+    def shares(self) -> Figures:
+        """Milliseconds; the ratio is our time as a share of the other: below 1 is less."""
+        ours, theirs = ([1000 * seconds for seconds, _ in side] for side in (self.ours, self.theirs))
+        return figures(ours, theirs, "share", [a / b for a, b in zip(ours, theirs, strict=True)])
+
+
+def figures(ours: list[float], theirs: list[float], unit: str, ratios: list[float]) -> Figures:
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return Figures(statistics.median(ours), statistics.median(theirs), unit, middle, (low, high))
+
+
+def compare(benchmark: Any, ours: Work, theirs: Work, seconds: float) -> Pairs:
+    """Times of both in turn, after warm-up.
+
+    Args:
+        benchmark: pytest-benchmark's fixture.
+        seconds: to spend; what the second of two pairs to warm up takes decides how many rounds that is.
+    """
+    pairs = Pairs([], [])
+
+    def alternative() -> None:
+        begin = time.perf_counter()
+        work = theirs()
+        pairs.theirs.append((time.perf_counter() - begin, work))
+
+    for _ in range(2):
+        begin = time.perf_counter()
+        alternative()
+        ours()
+        pair = time.perf_counter() - begin
+    pairs.theirs.clear()
+    done: list[float] = []
+    rounds = max(LEAST_ROUNDS, min(MOST_ROUNDS, round(seconds / pair)))
+    benchmark.pedantic(lambda: done.append(ours()), setup=alternative, rounds=rounds)
+    pairs.ours.extend(zip(benchmark.stats.stats.data, done, strict=True))
+    return pairs
