@@ -19,4 +19,5 @@ def keep() -> bool:
     if mallopt is None:
         return False
     settings = ((_MMAP_THRESHOLD, 2**30), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _GROWTH))
-    return all([mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings])
+    done = [mallopt(ctypes.c_int(name), ctypes.c_int(value)) for name, value in settings]
+    return all(done)

@@ -45,18 +45,25 @@ def product(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
 
 def outer(dz: Tensor, x: Tensor) -> Tensor:
     """dz^T x, the gradient of w in x w^T: dz_NG, x_ND -> dw_GD. Not differentiable."""
-    # oneDNN first turns the left factor round in memory. Let that be x: G is mostly a multiple of D.
-    return product(x.t(), dz.t()).t().contiguous()
+    w_GD = x.new_empty(dz.shape[1], x.shape[1])
+    if not _by_onednn(w_GD, len(x)):
+        return product(dz.t(), x.t())
+    if reduced(x):
+        # Turned round: so the smaller factor is the one that oneDNN rearranges.
+        return _onednn(x.bfloat16().t(), dz.bfloat16().t()).t().float(memory_format=torch.contiguous_format)
+    # The backward pass of oneDNN's linear layer, which rearranges nothing in memory; of w_GD its shape alone is used.
+    dz, x = dz.contiguous().to_mkldnn(), x.contiguous().to_mkldnn()
+    return torch.ops.aten.mkldnn_linear_backward_weights(dz, x, w_GD, False)[0]
 
 
 def recurrent(w: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
     """A function x_NG -> x w^T that is called again and again with the same w_GD and N: a window's product a step.
 
     What it returns is the caller's to write to. oneDNN's layout of the weights is made once, which lifts products of
-    some dozen rows by a quarter; a transposed `w` is laid out in memory before, as oneDNN does that badly.
+    some dozen rows by a quarter.
     """
     lower = reduced(w)
-    w = (w.bfloat16() if lower else w).contiguous()
+    w = w.bfloat16() if lower else w
     if not _by_onednn(w, rows):
         w_DG = w.t()
         return (lambda x: torch.mm(x.bfloat16(), w_DG).float()) if lower else (lambda x: torch.mm(x, w_DG))

@@ -33,6 +33,7 @@ ALLOWED_IN_CORE = {
     "models": ("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
     "heads": ("dropout", "products"),
     "arrow": (),
+    "memory": (),
     "packing": (),
     "lanes": ("arrow", "dropout", "packing"),
     "spelling": ("arrow", "lanes", "packing"),

@@ -18,7 +18,7 @@ nothing pass a reset, neither forward (not even a NaN) nor backward; and to chan
 from torch import Tensor
 
 from rnn_core.cells import CELLS, Cell
-from rnn_core.kernels import elman, gpu, gru, gru_cho, lru, lstm, lstm_norm, lstm_projected, minimal, slstm
+from rnn_core.kernels import elman, gpu, gru, gru_cho, library, lru, lstm, lstm_norm, lstm_projected, minimal, slstm
 from rnn_core.kernels.path import Kernel, Path
 
 __all__ = ["KERNELS", "Kernel", "Path", "path"]
@@ -38,12 +38,14 @@ KERNELS: dict[str, Kernel] = {
 }
 """The kernel of each cell that serves on every device, by the cell's name in `CELLS`."""
 
+CPU_PATHS = [Path("onednn", library.kernel, library.fits_cpu)]
+"""What is faster than `KERNELS` on a CPU, where it fits."""
+
 
 def path(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) -> Path | None:
     """The best way over this window; None: step by step. A subclass of a cell has a kernel of its own, or none."""
-    if x_TBD.is_cuda:
-        for found in gpu.PATHS:
-            if found.fits(cell, x_TBD, resets_TB, reverse):
-                return found
+    for found in gpu.PATHS if x_TBD.is_cuda else CPU_PATHS:
+        if found.fits(cell, x_TBD, resets_TB, reverse):
+            return found
     name = next((name for name in KERNELS if CELLS[name] is type(cell)), None)
     return None if name is None else Path("by window", KERNELS[name])

@@ -43,14 +43,15 @@ class _Window(torch.autograd.Function):
     def forward(
         ctx: Any, z_TBH: Tensor, w_h: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, relu: bool, keep: bool
     ) -> tuple[Tensor, Tensor]:
+        lanes_T = reset_lanes(resets_TB)
         h_before_TBH, h_after_TBH = states(h_BH, len(z_TBH), reverse)
         times_w_h, activate_ = recurrent(w_h, len(h_BH)), torch.relu_ if relu else tanh_
-        windows = reset_lanes(resets_TB), z_TBH, h_before_TBH, h_after_TBH
+        windows = lanes_T, z_TBH, h_before_TBH, h_after_TBH
         for lanes, z, h, h_after in steps(*windows, reverse=reverse):
             activate_(torch.add(z, clear_(times_w_h(h), lanes), out=h_after))
         if keep:
             ctx.save_for_backward(h_before_TBH, h_after_TBH, w_h, resets_TB)
-            ctx.reverse, ctx.relu = reverse, relu
+            ctx.lanes_T, ctx.reverse, ctx.relu = lanes_T, reverse, relu
         return h_after_TBH, last(h_after_TBH, reverse)
 
     @staticmethod
@@ -60,7 +61,7 @@ class _Window(torch.autograd.Function):
         h_before_TBH, h_after_TBH, w_h, resets_TB = ctx.saved_tensors
         dz_TBH = torch.empty_like(h_after_TBH)
         times_w_h, dh = recurrent(w_h.t(), len(dh_BH)), dh_BH
-        windows = reset_lanes(resets_TB), dh_TBH, h_after_TBH, dz_TBH
+        windows = ctx.lanes_T, dh_TBH, h_after_TBH, dz_TBH
         for lanes, dh_out, h_after, dz in steps(*windows, reverse=not ctx.reverse):
             dh = dh + dh_out
             if ctx.relu:

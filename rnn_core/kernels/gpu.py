@@ -5,12 +5,12 @@ torch for CUDA brings Triton along, torch for a CPU does not: there its kernels 
 
 from importlib.util import find_spec
 
-from rnn_core.kernels import cudnn
+from rnn_core.kernels import library
 from rnn_core.kernels.path import Path
 
 TRITON = find_spec("triton") is not None
 
-PATHS: list[Path] = [Path("cudnn", cudnn.kernel, cudnn.fits)]
+PATHS: list[Path] = [Path("cudnn", library.kernel, library.fits)]
 if TRITON:
     from rnn_core.kernels import triton_gru, triton_lstm
 

@@ -50,6 +50,7 @@ class _Window(torch.autograd.Function):
     def forward(
         ctx: Any, x_TBG: Tensor, w_h: Tensor, b_hn: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
     ) -> tuple[Tensor, Tensor]:
+        lanes_T = reset_lanes(resets_TB)
         h_before_TBH, h_after_TBH = states(h_BH, len(x_TBG), reverse)
         # The window of x is the kernel's own: x_r and x_z become r and z, x_n makes room for m and becomes n apart.
         # So all of W_h h is added by one sum.
@@ -57,7 +58,7 @@ class _Window(torch.autograd.Function):
         r_and_z, n_TBH = x_TBG[:, :, : 2 * w_h.shape[1]], m.clone(memory_format=torch.contiguous_format)
         m.copy_(b_hn)
         times_w_h = recurrent(w_h, len(h_BH))
-        windows = reset_lanes(resets_TB), x_TBG, r_and_z, r, z, m, n_TBH, h_before_TBH, h_after_TBH
+        windows = lanes_T, x_TBG, r_and_z, r, z, m, n_TBH, h_before_TBH, h_after_TBH
         for lanes, a, r_z, r_, z_, m_, n, h, h_after in steps(*windows, reverse=reverse):
             a.add_(clear_(times_w_h(h), lanes))
             r_z.sigmoid_()
@@ -66,7 +67,7 @@ class _Window(torch.autograd.Function):
             torch.lerp(n, h if lanes is None else clear_(h.clone(), lanes), z_, out=h_after)
         if keep:
             ctx.save_for_backward(x_TBG, n_TBH, h_before_TBH, w_h, resets_TB)
-            ctx.reverse = reverse
+            ctx.lanes_T, ctx.reverse = lanes_T, reverse
         return h_after_TBH, last(h_after_TBH, reverse)
 
     @staticmethod
@@ -85,7 +86,7 @@ class _Window(torch.autograd.Function):
         _sigmoid_backward(h_before_TBH - n_TBH, z, grad_input=da_z)
         da_TB3H, dh_TB1H = da_TBG.unflatten(2, (3, -1)), torch.empty_like(n_TBH)[:, :, None]
         times_w_h, dh_next = recurrent(w_h.t(), len(dh_BH)), dh_BH
-        windows = reset_lanes(resets_TB), dh_TBH, da_TBG, da_TB3H, dh_TB1H, z
+        windows = ctx.lanes_T, dh_TBH, da_TBG, da_TB3H, dh_TB1H, z
         for lanes, dh_out, da, da_B3H, dh_B1H, z_ in steps(*windows, reverse=not ctx.reverse):
             dh = torch.add(dh_next, dh_out, out=dh_B1H[:, 0])
             da_B3H.mul_(dh_B1H)

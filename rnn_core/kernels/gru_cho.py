@@ -50,6 +50,7 @@ class _Window(torch.autograd.Function):
     def forward(
         ctx: Any, x_TBG: Tensor, w_h: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
     ) -> tuple[Tensor, Tensor]:
+        lanes_T = reset_lanes(resets_TB)
         h_before_TBH, h_after_TBH = states(h_BH, len(x_TBG), reverse)
         # The gates take the place of x, which is the kernel's own and needed no more.
         sizes = 2 * w_h.shape[1], w_h.shape[1]
@@ -57,7 +58,7 @@ class _Window(torch.autograd.Function):
         r, z = r_and_z.chunk(2, 2)
         times_w_rz, times_w_n = (recurrent(w, len(h_BH)) for w in w_h.split(sizes))
         u = torch.empty_like(h_BH, memory_format=torch.contiguous_format)
-        windows = reset_lanes(resets_TB), r_and_z, r, z, n, h_before_TBH, h_after_TBH
+        windows = lanes_T, r_and_z, r, z, n, h_before_TBH, h_after_TBH
         for lanes, r_z, r_, z_, n_, h, h_after in steps(*windows, reverse=reverse):
             if lanes is not None:
                 h = clear_(h.clone(), lanes)  # aside: there it is the output of the step before
@@ -66,7 +67,7 @@ class _Window(torch.autograd.Function):
             torch.lerp(n_, h, z_, out=h_after)
         if keep:
             ctx.save_for_backward(x_TBG, h_before_TBH, w_h, resets_TB)
-            ctx.reverse = reverse
+            ctx.lanes_T, ctx.reverse = lanes_T, reverse
         return h_after_TBH, last(h_after_TBH, reverse)
 
     @staticmethod
@@ -87,7 +88,7 @@ class _Window(torch.autograd.Function):
         da_rz, da_zn = da_TBG[:, :, : sizes[0]], da_TBG[:, :, sizes[1] :].unflatten(2, (2, -1))
         times_w_rz, times_w_n = (recurrent(w.t(), len(dh_BH)) for w in w_h.split(sizes))
         dh_next = dh_BH
-        windows = reset_lanes(resets_TB), dh_TBH, da_rz, da_zn, da_r, da_n, r, z
+        windows = ctx.lanes_T, dh_TBH, da_rz, da_zn, da_r, da_n, r, z
         for lanes, dh_out, da_rz_, da_zn_, da_r_, da_n_, r_, z_ in steps(*windows, reverse=not ctx.reverse):
             dh = dh_next + dh_out
             da_zn_.mul_(dh[:, None])

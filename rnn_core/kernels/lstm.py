@@ -48,6 +48,7 @@ class _Window(torch.autograd.Function):
     def forward(
         ctx: Any, z_TBG: Tensor, w_h: Tensor, h_BH: Tensor, c_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
+        lanes_T = reset_lanes(resets_TB)
         h_before_TBH, h_after_TBH = states(h_BH, len(z_TBG), reverse)
         c_before_TBH, c_after_TBH = states(c_BH, len(z_TBG), reverse)
         # The gates take the place of z, which is the kernel's own and needed no more.
@@ -55,9 +56,7 @@ class _Window(torch.autograd.Function):
         tanh_c_TBH = torch.empty_like(o, memory_format=torch.contiguous_format)
         times_w_h = recurrent(w_h, len(h_BH))
         windows = z_TBG, i, f, g, o, tanh_c_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
-        for lanes, z, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(
-            reset_lanes(resets_TB), *windows, reverse=reverse
-        ):
+        for lanes, z, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(lanes_T, *windows, reverse=reverse):
             z.add_(clear_(times_w_h(h), lanes))
             g_.mul_(2)
             z.sigmoid_()
@@ -67,7 +66,7 @@ class _Window(torch.autograd.Function):
             torch.mul(o_, tanh_c, out=h_after)
         if keep:
             ctx.save_for_backward(z_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, w_h, resets_TB)
-            ctx.reverse = reverse
+            ctx.lanes_T, ctx.reverse = lanes_T, reverse
         return h_after_TBH, last(h_after_TBH, reverse), last(c_after_TBH, reverse)
 
     @staticmethod
@@ -88,7 +87,7 @@ class _Window(torch.autograd.Function):
         times_w_h = recurrent(w_h.t(), len(dh_BH))
         dh, dc = dh_BH, dc_BH.clone()
         dc_B1H = dc[:, None]
-        windows = reset_lanes(resets_TB), dh_TBH, da_TBG, da_ifg, da_o, into_c_TBH, f
+        windows = ctx.lanes_T, dh_TBH, da_TBG, da_ifg, da_o, into_c_TBH, f
         for lanes, dh_out, da, da_ifg_, da_o_, into_c, f_ in steps(*windows, reverse=not ctx.reverse):
             dh = dh + dh_out
             dc.addcmul_(dh, into_c)

@@ -69,6 +69,7 @@ class _Window(torch.autograd.Function):
         reverse: bool,
         keep: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        lanes_T = reset_lanes(resets_TB)
         h_before_TBH, h_after_TBH = states(h_BH, len(z_TBG), reverse)
         c_before_TBH, c_after_TBH = states(c_BH, len(z_TBG), reverse)
         # The gates take the place of z, which is the kernel's own and needed no more.
@@ -76,9 +77,7 @@ class _Window(torch.autograd.Function):
         u_TBG, y_TBH = torch.empty_like(z_TBG), torch.empty_like(o, memory_format=torch.contiguous_format)
         times_w_h = recurrent(w_h, len(h_BH))
         windows = z_TBG, u_TBG, i, f, g, o, y_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
-        for lanes, z, u, i_, f_, g_, o_, y, h, c, h_after, c_after in steps(
-            reset_lanes(resets_TB), *windows, reverse=reverse
-        ):
+        for lanes, z, u, i_, f_, g_, o_, y, h, c, h_after, c_after in steps(lanes_T, *windows, reverse=reverse):
             if lanes is not None:
                 c = clear_(c.clone(), lanes)  # aside: there it is the memory after the step before
             u.copy_(clear_(times_w_h(h), lanes))
@@ -93,7 +92,7 @@ class _Window(torch.autograd.Function):
             ctx.save_for_backward(
                 z_TBG, u_TBG, y_TBH, c_after_TBH, c_before_TBH, h_before_TBH, w_h, s_h, s_c, resets_TB
             )
-            ctx.reverse = reverse
+            ctx.lanes_T, ctx.reverse = lanes_T, reverse
         return h_after_TBH, last(h_after_TBH, reverse), last(c_after_TBH, reverse)
 
     @staticmethod
@@ -117,7 +116,7 @@ class _Window(torch.autograd.Function):
         times_w_h, dh, dc = recurrent(w_h.t(), len(dh_BH)), dh_BH, dc_BH.clone()
         dc_B1H = dc[:, None]
         inner = u_TBG, *of_u, du_TBG, c_TBH, *of_c, dv_TBH
-        windows = reset_lanes(resets_TB), dh_TBH, *inner, da_TBG, da_ifg, da_o, f
+        windows = ctx.lanes_T, dh_TBH, *inner, da_TBG, da_ifg, da_o, f
         for lanes, dh_out, u, mean_u, scale_u, du, c, mean_c, scale_c, dv, da, da_ifg_, da_o_, f_ in steps(
             *windows, reverse=not ctx.reverse
         ):

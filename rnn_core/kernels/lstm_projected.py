@@ -60,6 +60,7 @@ class _Window(torch.autograd.Function):
         reverse: bool,
         keep: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        lanes_T = reset_lanes(resets_TB)
         r_before_TBH, r_after_TBH = states(r_BH, len(z_TBG), reverse)
         c_before_TBM, c_after_TBM = states(c_BM, len(z_TBG), reverse)
         # The gates take the place of z, which is the kernel's own and needed no more.
@@ -67,9 +68,7 @@ class _Window(torch.autograd.Function):
         tanh_c_TBM, y = (torch.empty_like(c, memory_format=torch.contiguous_format) for c in (c_after_TBM, c_BM))
         times_w_h, times_w_p = recurrent(w_h, len(r_BH)), recurrent(w_p, len(r_BH))
         windows = z_TBG, i, f, g, o, tanh_c_TBM, r_before_TBH, c_before_TBM, r_after_TBH, c_after_TBM
-        for lanes, z, i_, f_, g_, o_, tanh_c, r, c, r_after, c_after in steps(
-            reset_lanes(resets_TB), *windows, reverse=reverse
-        ):
+        for lanes, z, i_, f_, g_, o_, tanh_c, r, c, r_after, c_after in steps(lanes_T, *windows, reverse=reverse):
             z.add_(clear_(times_w_h(r), lanes))
             g_.mul_(2)
             z.sigmoid_()
@@ -79,7 +78,7 @@ class _Window(torch.autograd.Function):
             r_after.copy_(times_w_p(torch.mul(o_, tanh_c, out=y)))
         if keep:
             ctx.save_for_backward(z_TBG, tanh_c_TBM, c_before_TBM, r_before_TBH, w_h, w_p, resets_TB)
-            ctx.reverse = reverse
+            ctx.lanes_T, ctx.reverse = lanes_T, reverse
         return r_after_TBH, last(r_after_TBH, reverse), last(c_after_TBM, reverse)
 
     @staticmethod
@@ -100,7 +99,7 @@ class _Window(torch.autograd.Function):
         times_w_h, times_w_p = recurrent(w_h.t(), len(dr_BH)), recurrent(w_p.t(), len(dr_BH))
         dr_after_TBH, dr_next, dc = torch.empty_like(dr_TBH), dr_BH, dc_BM.clone()
         dc_B1M = dc[:, None]
-        windows = reset_lanes(resets_TB), dr_TBH, dr_after_TBH, da_TBG, da_ifg, da_o, into_c_TBM, f
+        windows = ctx.lanes_T, dr_TBH, dr_after_TBH, da_TBG, da_ifg, da_o, into_c_TBM, f
         for lanes, dr_out, dr, da, da_ifg_, da_o_, into_c, f_ in steps(*windows, reverse=not ctx.reverse):
             dy = times_w_p(torch.add(dr_next, dr_out, out=dr))
             dc.addcmul_(dy, into_c)

@@ -68,6 +68,7 @@ class _Window(torch.autograd.Function):
         reverse: bool,
         keep: bool,
     ) -> tuple[Tensor, ...]:
+        lanes_T = reset_lanes(resets_TB)
         h_before_TBH, h_after_TBH = states(h_BH, len(x_TBG), reverse)
         c_before_TBH, c_after_TBH = states(c_BH, len(x_TBG), reverse)
         n_before_TBH, n_after_TBH = states(n_BH, len(x_TBG), reverse)
@@ -78,7 +79,7 @@ class _Window(torch.autograd.Function):
         m, times_w_h = m_BH.clone(), recurrent(w_h, len(h_BH))
         m_B1H = m[:, None]
         befores, afters = (h_before_TBH, c_before_TBH, n_before_TBH), (h_after_TBH, c_after_TBH, n_after_TBH)
-        windows = reset_lanes(resets_TB), x_TBG, i_and_f, i, f, z, o, log_f_TBH, *befores, *afters
+        windows = lanes_T, x_TBG, i_and_f, i, f, z, o, log_f_TBH, *befores, *afters
         for lanes, a, i_f, i_, f_, z_, o_, log_f, h, c, n, h_after, c_after, n_after in steps(
             *windows, reverse=reverse
         ):
@@ -99,7 +100,7 @@ class _Window(torch.autograd.Function):
             ctx.save_for_backward(
                 x_TBG, log_f_TBH, c_before_TBH, c_after_TBH, n_before_TBH, n_after_TBH, h_before_TBH, w_h, resets_TB
             )
-            ctx.reverse = reverse
+            ctx.lanes_T, ctx.reverse = lanes_T, reverse
         return h_after_TBH, *(last(after_TBH, reverse) for after_TBH in afters), m
 
     @staticmethod
@@ -129,7 +130,7 @@ class _Window(torch.autograd.Function):
         (dc, dn), times_w_h, dh = d_B2H.unbind(1), recurrent(w_h.t(), len(dh_BH)), dh_BH
         dc_B1H, dn_B1H, e_B1H = dc[:, None], dn[:, None], e[:, None]
         by_step = by_h_TB2H, by_n_TB2H, by_e_TB2H, f[:, :, None], k_TBH
-        windows = reset_lanes(resets_TB), dh_TBH, *by_step, da_TBG, da_if, da_ifz, da_o
+        windows = ctx.lanes_T, dh_TBH, *by_step, da_TBG, da_if, da_ifz, da_o
         for lanes, dh_out, by_h, by_n, by_e, f_B1H, k, da, da_if_, da_ifz_, da_o_ in steps(
             *windows, reverse=not ctx.reverse
         ):

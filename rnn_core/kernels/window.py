@@ -60,6 +60,8 @@ def reset_lanes(resets_TB: Tensor) -> list[Tensor | None]:
     """As `marks`, by the numbers of the lanes, int64, where they may be looked up: for `clear_`."""
     if not may_look():
         return list(resets_TB)
+    if not resets_TB.any():
+        return [None] * len(resets_TB)
     lanes = resets_TB.nonzero()[:, 1].split(resets_TB.sum(1).tolist())
     return [lanes_M if len(lanes_M) else None for lanes_M in lanes]
 

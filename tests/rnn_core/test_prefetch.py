@@ -78,6 +78,7 @@ def test_windows_that_fit_asks_for_again_are_kept():
         for update in range(10):
             for earlier in (update, *range(max(0, update - 2), update)):
                 ready(earlier)
+        wait_for(lambda: 10 in noted.made)
     assert sorted(noted.made) == list(range(11)), "each one once"
 
 

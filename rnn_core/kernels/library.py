@@ -1,10 +1,10 @@
-"""The library's own fused layers for a window without a reset inside: cuDNN's on a GPU.
+"""The library's own fused layers for a window without a reset inside: cuDNN's on a GPU, oneDNN's LSTM on a CPU.
 
-They keep the recurrent weights on the chip from step to step where they can, but know no reset. A reset before the
-first step that is processed needs none of theirs: the state is cleared beforehand. torch's layers have two biases a
-gate, of which the candidate of the GRU needs both.
+They know no reset. One before the first step that is processed needs none of theirs: the state is cleared beforehand.
+torch's layers have two biases a gate, of which the candidate of the GRU needs both.
 
-On a CPU the same call runs torch's own layers, so what is tested there is all but cuDNN.
+cuDNN keeps the recurrent weights on the chip from step to step where it can. oneDNN fuses what an LSTM does between two
+products, which no operations of torch can; of the other cells torch calls it for none, and they are slower there.
 """
 
 from collections.abc import Callable
@@ -33,6 +33,12 @@ def fits(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) ->
         return False
     inside_TB = resets_TB[:-1] if reverse else resets_TB[1:]
     return not inside_TB.any()
+
+
+def fits_cpu(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) -> bool:
+    """Whether `kernel` can take this window on a CPU and is the faster one."""
+    by_onednn = type(cell) is LSTM and x_TBD.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+    return by_onednn and fits(cell, x_TBD, resets_TB, reverse)
 
 
 def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rnn_core import cells
-from rnn_core.kernels import cudnn, gpu
+from rnn_core.kernels import gpu, library, path
 from rnn_core.kernels.looking import without_looking
 from rnn_core.layers import step_by_step
 from tests.rnn_core.test_kernels import TOLERANCE, assert_close, case, results
@@ -44,11 +44,27 @@ def test_equals_the_cell_step_by_step(
 ) -> None:
     arguments = fitting(name, reverse, sizes, dtype, resets, seed)
     before = [t.detach().clone() for t in (*arguments[1:3], *arguments[3])]
-    assert cudnn.fits(*arguments[:3], reverse)
+    assert library.fits(*arguments[:3], reverse)
     expected = results(step_by_step, *arguments, reverse)
-    assert_close(results(cudnn.kernel, *arguments, reverse), expected, TOLERANCE[dtype])
+    assert_close(results(library.kernel, *arguments, reverse), expected, TOLERANCE[dtype])
     unchanged = zip((*arguments[1:3], *arguments[3]), before, strict=True)
     assert all(torch.equal(argument, copy) for argument, copy in unchanged), "no argument may be written to"
+
+
+def test_on_a_cpu_it_is_taken_for_an_lstm_in_float32_without_resets_inside() -> None:
+    def name_of(name: str, dtype: torch.dtype) -> str:
+        cell, x_TBD, resets_TB, _ = fitting(name, False, (6, 3, 4, 5), dtype)
+        found = path(cell, x_TBD, resets_TB)
+        assert found is not None
+        return found.name
+
+    assert name_of("lstm", torch.float32) == "onednn"
+    assert {name_of("lstm", torch.float64), name_of("gru", torch.float32)} == {"by window"}
+    cell, x_TBD, resets_TB, _ = case("lstm", (6, 3, 4, 5), torch.float32)
+    assert resets_TB[1:].any()
+    inside = path(cell, x_TBD, resets_TB)
+    assert inside is not None
+    assert inside.name == "by window"
 
 
 @EITHER_WAY
@@ -57,14 +73,14 @@ def test_a_nan_ends_at_the_reset_before_the_first_step(name: str, reverse: bool)
     cell, x_TBD, resets_TB, state = fitting(name, reverse)
     resets_TB[-1 if reverse else 0] = True
     bad = tuple(torch.full_like(s, torch.nan).requires_grad_() for s in state)
-    found = results(cudnn.kernel, cell, x_TBD, resets_TB, bad, reverse)
-    assert found.equal(results(cudnn.kernel, cell, x_TBD, resets_TB, state, reverse), list(range(3)))
+    found = results(library.kernel, cell, x_TBD, resets_TB, bad, reverse)
+    assert found.equal(results(library.kernel, cell, x_TBD, resets_TB, state, reverse), list(range(3)))
     assert not any(d.any() for d in found.lanes[-len(state) :]), "no gradient goes back to the state"
 
 
 @EVERY_CELL
 def test_the_state_is_free_to_be_written_to(name: str) -> None:
-    h_TBH, after = cudnn.kernel(*fitting(name, False), False)
+    h_TBH, after = library.kernel(*fitting(name, False), False)
     before_TBH = h_TBH.detach().clone()
     for s in after:
         s.mul_(0)
@@ -76,10 +92,10 @@ def test_the_state_is_free_to_be_written_to(name: str) -> None:
 def test_a_reset_inside_the_window_does_not_fit(name: str) -> None:
     cell, x_TBD, resets_TB, _ = fitting(name, False)
     resets_TB[0] = True
-    assert cudnn.fits(cell, x_TBD, resets_TB)
-    assert not cudnn.fits(cell, x_TBD, resets_TB, reverse=True)
+    assert library.fits(cell, x_TBD, resets_TB)
+    assert not library.fits(cell, x_TBD, resets_TB, reverse=True)
     resets_TB[3, 1] = True
-    assert not cudnn.fits(cell, x_TBD, resets_TB)
+    assert not library.fits(cell, x_TBD, resets_TB)
 
 
 def test_neither_do_other_cells_nor_bfloat16_nor_marks_that_may_not_be_looked_at() -> None:
@@ -87,20 +103,20 @@ def test_neither_do_other_cells_nor_bfloat16_nor_marks_that_may_not_be_looked_at
         """An LSTM that is none of the library's."""
 
     _, x_TBD, resets_TB, _ = fitting("lstm", False)
-    assert not cudnn.fits(Other(4, 5), x_TBD, resets_TB)
+    assert not library.fits(Other(4, 5), x_TBD, resets_TB)
     cell = cells.LSTM(4, 5)
-    assert cudnn.fits(cell, x_TBD, resets_TB)
+    assert library.fits(cell, x_TBD, resets_TB)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not cudnn.fits(cell, x_TBD, resets_TB)
+        assert not library.fits(cell, x_TBD, resets_TB)
     with without_looking():
-        assert not cudnn.fits(cell, x_TBD, resets_TB)
+        assert not library.fits(cell, x_TBD, resets_TB)
 
 
 @EVERY_CELL
 def test_the_weights_lie_one_behind_the_other_and_learn(name: str) -> None:
     cell, *_ = fitting(name, False)
-    weights = cudnn._weights(cell)
-    adjacent = cudnn._adjacent(weights)
+    weights = library._weights(cell)
+    adjacent = library._adjacent(weights)
     ends = [w.data_ptr() + w.numel() * w.element_size() for w in adjacent]
     assert [w.data_ptr() for w in adjacent[1:]] == ends[:-1]
     assert all(torch.equal(a, w) for a, w in zip(adjacent, weights, strict=True))
@@ -136,7 +152,7 @@ def test_cudnn_itself_equals_the_cell(name: str, reverse: bool) -> None:
     cell, there = cell.cuda(), (x_TBD.cuda(), resets_TB.cuda(), tuple(s.cuda() for s in state), reverse)
     outcomes = []
     run: Callable[..., Any]
-    for run in (cudnn.kernel, step_by_step):
+    for run in (library.kernel, step_by_step):
         h_TBH, after = run(cell, *there)
         loss = h_TBH.square().sum() + sum(s.square().sum() for s in after)
         outcomes.append([h_TBH, *after, *torch.autograd.grad(loss, [x_TBD, *state, *cell.parameters()])])
