@@ -24,7 +24,7 @@ from torch import Tensor
 from pipelines import files, networks, tasks
 from pipelines.params import Train
 from pipelines.points import Recorder
-from rnn_core import bptt, checkpoint, optim, products
+from rnn_core import bptt, checkpoint, memory, optim, products
 from rnn_core.arrow import read_split
 from rnn_core.errors import DataError, UserError
 from rnn_core.lanes import Windows, lane_slice
@@ -75,6 +75,7 @@ def train(job: Job, device: str) -> None:
     Raises:
         UserError: bad data or settings, a loss that is not finite, a full disk.
     """
+    memory.keep()
     torch.set_num_threads(job.threads)
     job.folder.mkdir(parents=True, exist_ok=True)
     if _rank() == 0:

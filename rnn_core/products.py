@@ -35,8 +35,8 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
 
 
 def product(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-    """x w^T + b: x_ND, w_GD, b_G -> z_NG. Not differentiable."""
-    if reduced(x):
+    """x w^T + b: x_ND, w_GD, b_G -> z_NG. Not differentiable. Factors in bfloat16 give float32 too."""
+    if reduced(x) or x.dtype == torch.bfloat16:
         x, w = x.bfloat16(), w.bfloat16()
         z = (_onednn(x, w) if _by_onednn(w, len(x)) else torch.nn.functional.linear(x, w)).float()
         return z if b is None else z.add_(b)
@@ -46,14 +46,20 @@ def product(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
 def outer(dz: Tensor, x: Tensor) -> Tensor:
     """dz^T x, the gradient of w in x w^T: dz_NG, x_ND -> dw_GD. Not differentiable."""
     w_GD = x.new_empty(dz.shape[1], x.shape[1])
-    if not _by_onednn(w_GD, len(x)):
+    if reduced(dz) or dz.dtype == torch.bfloat16:
+        # Turned round and rounded by one copy: oneDNN would make a second one of what is only turned.
+        dz_GN = torch.empty(dz.shape[::-1], dtype=torch.bfloat16).copy_(dz.t())
+        return product(dz_GN, x.t())
+    if dz.dtype != torch.float32 or not _by_onednn(w_GD, len(x)):
         return product(dz.t(), x.t())
-    if reduced(x):
-        # Turned round: so the smaller factor is the one that oneDNN rearranges.
-        return _onednn(x.bfloat16().t(), dz.bfloat16().t()).t().float(memory_format=torch.contiguous_format)
     # The backward pass of oneDNN's linear layer, which rearranges nothing in memory; of w_GD its shape alone is used.
     dz, x = dz.contiguous().to_mkldnn(), x.contiguous().to_mkldnn()
     return torch.ops.aten.mkldnn_linear_backward_weights(dz, x, w_GD, False)[0]
+
+
+def lower(x: Tensor) -> Tensor:
+    """x as products under autocast take it: to be kept in its place where several will."""
+    return x.bfloat16() if reduced(x) else x
 
 
 def recurrent(w: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
@@ -62,13 +68,12 @@ def recurrent(w: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
     What it returns is the caller's to write to. oneDNN's layout of the weights is made once, which lifts products of
     some dozen rows by a quarter.
     """
-    lower = reduced(w)
-    w = w.bfloat16() if lower else w
+    low, w = reduced(w), lower(w)
     if not _by_onednn(w, rows):
         w_DG = w.t()
-        return (lambda x: torch.mm(x.bfloat16(), w_DG).float()) if lower else (lambda x: torch.mm(x, w_DG))
+        return (lambda x: torch.mm(x.bfloat16(), w_DG).float()) if low else (lambda x: torch.mm(x, w_DG))
     packed, call = torch.ops.mkldnn._reorder_linear_weight(w, rows), torch.ops.mkldnn._linear_pointwise
-    if lower:
+    if low:
         return lambda x: call(x.bfloat16(), packed, None, "none", [], "")
     return lambda x: call(x, packed, None, "none", [], "")
 
@@ -121,6 +126,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     @autocast_forward
     def forward(ctx: Any, x_ND: Tensor, w_GD: Tensor, b_G: Tensor | None) -> Tensor:
+        x_ND, w_GD = lower(x_ND), lower(w_GD)
         ctx.save_for_backward(x_ND, w_GD)
         return product(x_ND, w_GD, b_G)
 
@@ -130,8 +136,5 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, dz_NG: Tensor) -> tuple[Tensor | None, ...]:
         x_ND, w_GD = ctx.saved_tensors
         x, w, b = ctx.needs_input_grad
-        return (
-            product(dz_NG, w_GD.t()) if x else None,
-            outer(dz_NG, x_ND) if w else None,
-            dz_NG.sum(0) if b else None,
-        )
+        db_G, dz_NG = dz_NG.sum(0) if b else None, lower(dz_NG)
+        return product(dz_NG, w_GD.t()) if x else None, outer(dz_NG, x_ND) if w else None, db_G

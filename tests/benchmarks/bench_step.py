@@ -43,9 +43,10 @@ def test_language_model(compare: Any, record: Any, tmp_path: Path, dtype: str, d
     network = training.language_model_network(corpora.VOCABULARY)
     model = plain.LanguageModel(network).to(device)
     windows = training.language_model_windows(tmp_path, tokens)
-    steps = training.fit(network.to(device), on(device, windows), LANES, "sgd", rate=RATE, clip=CLIP)
-    if dtype == "bfloat16":
-        steps = training.in_bfloat16(steps, device)
+    bfloat16 = dtype == "bfloat16"
+    steps = training.fit(
+        network.to(device), on(device, windows), LANES, "sgd", rate=RATE, clip=CLIP, bfloat16=bfloat16
+    )
     columns = training.columns(tokens).to(device)
     theirs = plain.train_language_model(model, columns, window=WINDOW, rate=RATE, clip=CLIP)
     losses = [(next(steps).loss, next(theirs)) for _ in range(EQUAL_LOSSES)]

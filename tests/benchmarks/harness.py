@@ -13,6 +13,7 @@ import torch
 
 from pipelines import performance
 from pipelines.performance import Entry
+from rnn_core import memory
 from tests.benchmarks import paired
 from tests.benchmarks.paired import Figures, Pairs, Work
 
@@ -38,7 +39,8 @@ class Harness:
 
     @pytest.fixture(autouse=True)
     def _alike(self) -> None:
-        """All cases begin with the same random numbers, and both sides have all threads."""
+        """All cases begin with the same random numbers; both sides have all threads, and memory that stays theirs."""
+        memory.keep()
         torch.set_num_threads(self.threads)
         torch.manual_seed(0)
         # On a GPU cuDNN's layers alone would round their factors to 10 bits.

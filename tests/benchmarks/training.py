@@ -78,7 +78,14 @@ def tagger_windows(folder: Path, rows: Sequence[dict[str, Any]]) -> Windows:
 
 
 def fit(
-    network: Network, windows: Callable[[int], Window], lanes: int, optimizer: str, *, rate: float, clip: float
+    network: Network,
+    windows: Callable[[int], Window],
+    lanes: int,
+    optimizer: str,
+    *,
+    rate: float,
+    clip: float,
+    bfloat16: bool = False,
 ) -> Iterator[bptt.Step]:
     """What each update did, for ever."""
     config = optim.OptimizerConfig(name=optimizer, rate=rate)
@@ -87,14 +94,7 @@ def fit(
         optimizer=optim.optimizer(config, network.parameters()),
         carry=network.initial_carry(lanes),
     )
-    return bptt.fit(state, windows, rate=lambda update: rate, clip=clip)
-
-
-def in_bfloat16(steps: Iterator[bptt.Step], device: str) -> Iterator[bptt.Step]:
-    while True:
-        with torch.autocast(device, dtype=torch.bfloat16):
-            step = next(steps)
-        yield step
+    return bptt.fit(state, windows, rate=lambda update: rate, clip=clip, bfloat16=bfloat16)
 
 
 def _windows(
