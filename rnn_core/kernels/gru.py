@@ -20,6 +20,7 @@ All that dh_t is multiplied with is known before the first step back, and is fou
 At a reset h_{t-1} is zero, and no gradient goes on to it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,8 +29,19 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.gru import GRU
-from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
-from rnn_core.products import autocast_backward, autocast_forward, linear, outer, recurrent
+from rnn_core.kernels.window import (
+    clear_,
+    cleared,
+    differentiable,
+    last,
+    outers,
+    reset_lanes,
+    states,
+    steps,
+    tanh_,
+    times,
+)
+from rnn_core.products import autocast_backward, autocast_forward
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
 _tanh_backward = torch.ops.aten.tanh_backward  # (d, y): d * (1 - y^2), y being the tanh
@@ -37,10 +49,19 @@ _tanh_backward = torch.ops.aten.tanh_backward  # (d, y): d * (1 - y^2), y being 
 
 def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """As every kernel: see `rnn_core.kernels`."""
-    assert isinstance(cell, GRU)
-    x_TBG = linear(x_TBD, cell.w_x, cell.b)
-    keep = differentiable(x_TBG, cell.w_h, cell.b_hn, *state)
-    h_TBH, h_BH = _Window.apply(x_TBG, cell.w_h, cell.b_hn, *state, resets_TB, reverse, keep)
+    return window((cell,), cell.inputs(x_TBD), resets_TB, state, reverse)
+
+
+def window(
+    cells: Sequence[Cell], x_TBG: Tensor, resets_TB: Tensor, state: State, reverse: bool
+) -> tuple[Tensor, State]:
+    """The lanes in equal groups, each by the recurrent weights of its cell, from the `inputs` of their cells."""
+    weights = [cell.w_h for cell in cells]
+    b_hn = torch.stack([cell.b_hn for cell in cells if isinstance(cell, GRU)])
+    # A row for each lane: differentiable, so that each cell gets the sum over its own.
+    b_BH = b_hn.repeat_interleave(x_TBG.shape[1] // len(cells), 0)
+    keep = differentiable(x_TBG, b_BH, *weights, *state)
+    h_TBH, h_BH = _Window.apply(x_TBG, b_BH, *state, resets_TB, reverse, keep, *weights)
     return h_TBH, (h_BH,)
 
 
@@ -48,16 +69,16 @@ class _Window(torch.autograd.Function):
     @staticmethod
     @autocast_forward
     def forward(
-        ctx: Any, x_TBG: Tensor, w_h: Tensor, b_hn: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
+        ctx: Any, x_TBG: Tensor, b_BH: Tensor, h_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool, *w_h: Tensor
     ) -> tuple[Tensor, Tensor]:
         lanes_T = reset_lanes(resets_TB)
         h_before_TBH, h_after_TBH = states(h_BH, len(x_TBG), reverse)
         # The window of x is the kernel's own: x_r and x_z become r and z, x_n makes room for m and becomes n apart.
         # So all of W_h h is added by one sum.
         r, z, m = x_TBG.chunk(3, 2)
-        r_and_z, n_TBH = x_TBG[:, :, : 2 * w_h.shape[1]], m.clone(memory_format=torch.contiguous_format)
-        m.copy_(b_hn)
-        times_w_h = recurrent(w_h, len(h_BH))
+        r_and_z, n_TBH = x_TBG[:, :, : 2 * m.shape[2]], m.clone(memory_format=torch.contiguous_format)
+        m.copy_(b_BH)
+        times_w_h = times(w_h, len(h_BH))
         windows = lanes_T, x_TBG, r_and_z, r, z, m, n_TBH, h_before_TBH, h_after_TBH
         for lanes, a, r_z, r_, z_, m_, n, h, h_after in steps(*windows, reverse=reverse):
             a.add_(clear_(times_w_h(h), lanes))
@@ -66,7 +87,7 @@ class _Window(torch.autograd.Function):
             # Aside at a reset: there h is the output of the step before.
             torch.lerp(n, h if lanes is None else clear_(h.clone(), lanes), z_, out=h_after)
         if keep:
-            ctx.save_for_backward(x_TBG, n_TBH, h_before_TBH, w_h, resets_TB)
+            ctx.save_for_backward(x_TBG, n_TBH, h_before_TBH, resets_TB, *w_h)
             ctx.lanes_T, ctx.reverse = lanes_T, reverse
         return h_after_TBH, last(h_after_TBH, reverse)
 
@@ -74,7 +95,7 @@ class _Window(torch.autograd.Function):
     @once_differentiable
     @autocast_backward
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor) -> tuple[Tensor | None, ...]:
-        gates_TBG, n_TBH, h_before_TBH, w_h, resets_TB = ctx.saved_tensors
+        gates_TBG, n_TBH, h_before_TBH, resets_TB, *w_h = ctx.saved_tensors
         r, z, m = gates_TBG.chunk(3, 2)
         h_before_TBH = cleared(h_before_TBH, resets_TB)
         da_TBG = torch.empty_like(gates_TBG)
@@ -85,14 +106,14 @@ class _Window(torch.autograd.Function):
         _sigmoid_backward(into_n_TBH * m, r, grad_input=da_r)
         _sigmoid_backward(h_before_TBH - n_TBH, z, grad_input=da_z)
         da_TB3H, dh_TB1H = da_TBG.unflatten(2, (3, -1)), torch.empty_like(n_TBH)[:, :, None]
-        times_w_h, dh_next = recurrent(w_h.t(), len(dh_BH)), dh_BH
+        times_w_h, dh_next = times([w.t() for w in w_h], len(dh_BH)), dh_BH
         windows = ctx.lanes_T, dh_TBH, da_TBG, da_TB3H, dh_TB1H, z
         for lanes, dh_out, da, da_B3H, dh_B1H, z_ in steps(*windows, reverse=not ctx.reverse):
             dh = torch.add(dh_next, dh_out, out=dh_B1H[:, 0])
             da_B3H.mul_(dh_B1H)
             dh_next = clear_((dh * z_).add_(times_w_h(da)), lanes)
-        dw_h = outer(da_TBG.flatten(0, 1), h_before_TBH.flatten(0, 1))
-        db_hn = dm.sum((0, 1))
+        dw_h = outers(da_TBG, h_before_TBH, len(w_h))
+        db_BH = dm.sum(0)
         # Where dm stood, x_n's own gradient.
         torch.mul(into_n_TBH, dh_TB1H[:, :, 0], out=dm)
-        return da_TBG, dw_h, db_hn, dh_next, None, None, None
+        return da_TBG, db_BH, dh_next, None, None, None, *dw_h

@@ -18,6 +18,7 @@ All that dc_t and dh_t are multiplied with is known before the first step back, 
 At a reset h_{t-1} and c_{t-1} are zero, and no gradient goes on to them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,8 +27,19 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lstm import LSTM
-from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
-from rnn_core.products import autocast_backward, autocast_forward, linear, outer, recurrent
+from rnn_core.kernels.window import (
+    clear_,
+    cleared,
+    differentiable,
+    last,
+    outers,
+    reset_lanes,
+    states,
+    steps,
+    tanh_,
+    times,
+)
+from rnn_core.products import autocast_backward, autocast_forward
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
@@ -36,9 +48,16 @@ _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2
 def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """As every kernel: see `rnn_core.kernels`."""
     assert isinstance(cell, LSTM)
-    z_TBG = linear(x_TBD, cell.w_x, cell.b)
-    keep = differentiable(z_TBG, cell.w_h, *state)
-    h_TBH, h_BH, c_BH = _Window.apply(z_TBG, cell.w_h, *state, resets_TB, reverse, keep)
+    return window((cell,), cell.inputs(x_TBD), resets_TB, state, reverse)
+
+
+def window(
+    cells: Sequence[Cell], z_TBG: Tensor, resets_TB: Tensor, state: State, reverse: bool
+) -> tuple[Tensor, State]:
+    """The lanes in equal groups, each by the recurrent weights of its cell, from the `inputs` of their cells."""
+    weights = [cell.w_h for cell in cells]
+    keep = differentiable(z_TBG, *weights, *state)
+    h_TBH, h_BH, c_BH = _Window.apply(z_TBG, *state, resets_TB, reverse, keep, *weights)
     return h_TBH, (h_BH, c_BH)
 
 
@@ -46,7 +65,7 @@ class _Window(torch.autograd.Function):
     @staticmethod
     @autocast_forward
     def forward(
-        ctx: Any, z_TBG: Tensor, w_h: Tensor, h_BH: Tensor, c_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool
+        ctx: Any, z_TBG: Tensor, h_BH: Tensor, c_BH: Tensor, resets_TB: Tensor, reverse: bool, keep: bool, *w_h: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         lanes_T = reset_lanes(resets_TB)
         h_before_TBH, h_after_TBH = states(h_BH, len(z_TBG), reverse)
@@ -54,7 +73,7 @@ class _Window(torch.autograd.Function):
         # The gates take the place of z, which is the kernel's own and needed no more.
         i, f, g, o = z_TBG.chunk(4, 2)
         tanh_c_TBH = torch.empty_like(o, memory_format=torch.contiguous_format)
-        times_w_h = recurrent(w_h, len(h_BH))
+        times_w_h = times(w_h, len(h_BH))
         windows = z_TBG, i, f, g, o, tanh_c_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
         for lanes, z, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(lanes_T, *windows, reverse=reverse):
             z.add_(clear_(times_w_h(h), lanes))
@@ -65,7 +84,7 @@ class _Window(torch.autograd.Function):
             tanh_(tanh_c.copy_(c_after))
             torch.mul(o_, tanh_c, out=h_after)
         if keep:
-            ctx.save_for_backward(z_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, w_h, resets_TB)
+            ctx.save_for_backward(z_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, resets_TB, *w_h)
             ctx.lanes_T, ctx.reverse = lanes_T, reverse
         return h_after_TBH, last(h_after_TBH, reverse), last(c_after_TBH, reverse)
 
@@ -73,7 +92,7 @@ class _Window(torch.autograd.Function):
     @once_differentiable
     @autocast_backward
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor, dc_BH: Tensor) -> tuple[Tensor | None, ...]:
-        gates_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, w_h, resets_TB = ctx.saved_tensors
+        gates_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, resets_TB, *w_h = ctx.saved_tensors
         i, f, g, o = gates_TBG.chunk(4, 2)
         da_TBG, into_c_TBH = torch.empty_like(gates_TBG), torch.empty_like(tanh_c_TBH)
         da_i, da_f, da_g, da_o = da_TBG.chunk(4, 2)
@@ -83,8 +102,8 @@ class _Window(torch.autograd.Function):
         _tanh_backward(i, g, grad_input=da_g)
         _sigmoid_backward(tanh_c_TBH, o, grad_input=da_o)
         _tanh_backward(o, tanh_c_TBH, grad_input=into_c_TBH)
-        da_ifg = da_TBG[:, :, : 3 * w_h.shape[1]].unflatten(2, (3, -1))
-        times_w_h = recurrent(w_h.t(), len(dh_BH))
+        da_ifg = da_TBG[:, :, : 3 * i.shape[2]].unflatten(2, (3, -1))
+        times_w_h = times([w.t() for w in w_h], len(dh_BH))
         dh, dc = dh_BH, dc_BH.clone()
         dc_B1H = dc[:, None]
         windows = ctx.lanes_T, dh_TBH, da_TBG, da_ifg, da_o, into_c_TBH, f
@@ -95,5 +114,5 @@ class _Window(torch.autograd.Function):
             da_o_.mul_(dh)
             dh = clear_(times_w_h(da), lanes)
             clear_(dc.mul_(f_), lanes)
-        dw_h = outer(da_TBG.flatten(0, 1), cleared(h_before_TBH, resets_TB).flatten(0, 1))
-        return da_TBG, dw_h, dh.to(dh_BH.dtype), dc, None, None, None
+        dw_h = outers(da_TBG, cleared(h_before_TBH, resets_TB), len(w_h))
+        return da_TBG, dh.to(dh_BH.dtype), dc, None, None, None, *dw_h

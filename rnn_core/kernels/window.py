@@ -10,13 +10,14 @@ a microsecond to call and one for each few thousand numbers, and tanh costs eigh
 clears rows of what comes out of the product, which is the step's own, instead of copies of what goes in.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnn_core.kernels.looking import may_look
+from rnn_core.products import outer, recurrent
 
 
 def differentiable(*tensors: Tensor) -> bool:
@@ -30,6 +31,20 @@ def tanh_(x: Tensor) -> Tensor:
     Equal to within one unit in the last place of 1, not of x: 6e-8 in float32.
     """
     return x.mul_(2).sigmoid_().mul_(2).sub_(1)
+
+
+def times(weights: Sequence[Tensor], lanes: int) -> Callable[[Tensor], Tensor]:
+    """A function x_BD -> x w^T, of as many equal groups of lanes as there are weights; see `products.recurrent`."""
+    products = [recurrent(w, lanes // len(weights)) for w in weights]
+    if len(products) == 1:
+        return products[0]
+    return lambda x_BD: torch.cat([p(x) for p, x in zip(products, x_BD.chunk(len(products)), strict=True)])
+
+
+def outers(dz_TBG: Tensor, x_TBD: Tensor, groups: int) -> list[Tensor]:
+    """dw_GD of each group of lanes: the sum of dz x^T over its steps and lanes."""
+    pairs = zip(dz_TBG.chunk(groups, 1), x_TBD.chunk(groups, 1), strict=True)
+    return [outer(dz.flatten(0, 1), x.flatten(0, 1)) for dz, x in pairs]
 
 
 def states(initial_BH: Tensor, num_steps: int, reverse: bool) -> tuple[Tensor, Tensor]:

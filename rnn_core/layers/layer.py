@@ -48,13 +48,13 @@ class Layer(nn.Module):
             # A cell without memory has nothing to reset, and takes all steps at once.
             return self.cell.step(self.cell.inputs(x_TBD), state)
         resets_TB = torch.cat((starts_TB[1:], torch.ones_like(starts_TB[:1]))) if reverse else starts_TB
-        cell = self._thinned(draws)
+        cell = self.thinned(draws)
         if self.zoneout:
             keep_TBS = self._keep(len(x_TBD), state, draws)
             return step_by_step(cell, x_TBD, resets_TB, state, reverse, keep_TBS)
         return over_window(cell, x_TBD, resets_TB, state, reverse)
 
-    def _thinned(self, draws: Draws | None) -> Cell:
+    def thinned(self, draws: Draws | None) -> Cell:
         """The cell with the recurrent weights that this window is to have."""
         if draws is None or not self.weight_dropout:
             return self.cell

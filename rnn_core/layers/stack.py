@@ -12,6 +12,7 @@ from rnn_core.cells import Cell, State
 from rnn_core.config import check_rates, check_whole
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
+from rnn_core.kernels import both
 from rnn_core.layers.connections import Connection, connection
 from rnn_core.layers.layer import Layer
 
@@ -143,6 +144,8 @@ def _check(config: StackConfig, cell: Cell) -> None:
 
 
 def _both(forward: Layer, backward: Layer, x_TBD: Tensor, starts_TB: Tensor, draws: Draws | None) -> Tensor:
+    if not forward.zoneout and both.fits(forward.cell, x_TBD):
+        return both.kernel(forward.thinned(draws), backward.thinned(draws), x_TBD, starts_TB)
     state = forward.cell.initial_state(x_TBD.shape[1], x_TBD)
     forward_TBH, _ = forward(x_TBD, starts_TB, state, draws=draws)
     backward_TBH, _ = backward(x_TBD, starts_TB, state, reverse=True, draws=draws)

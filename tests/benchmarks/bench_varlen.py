@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequenc
 
 from rnn_core.lanes import Filling, Pack, Stream
 from rnn_core.layers import Stack
-from tests.benchmarks import corpora, plain
+from tests.benchmarks import cases, corpora, plain
 from tests.benchmarks.cases import assert_agree, path
 
 SENTENCES, BATCH, BATCHES = 4096, 32, 16
@@ -51,7 +51,7 @@ CASES = [
 def test_varlen(compare: Any, record: Any, cell: str, H: int, size: tuple[int, int], order: str) -> None:
     lanes, steps = size
     both = size != STREAM
-    stack = Stack(cell, H, H, num_layers=1, bidirectional=both, dropout=0, input_dropout=0)
+    stack = cases.stack(cell, H, H, both)
     theirs = plain.layer(cell, *(layer.cell for layer in (*stack.forwards, *stack.backwards)))
     words = Words(H, stack.output_size, steps if both else None)
     filling = (Pack if both else Stream)(*words.sequences, lanes=lanes, window=steps, seed=1)

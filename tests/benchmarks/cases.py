@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rnn_core import cells, kernels
 from rnn_core.cells import Cell
-from rnn_core.layers import Layer
+from rnn_core.layers import Layer, Stack, StackConfig
 
 SHAPES = [(35, 20, 650), (35, 64, 256), (35, 64, 1024), (100, 32, 512)]
 """(T, B, H); inputs are as wide as the layer."""
@@ -30,6 +30,12 @@ def on_devices(name: str, *values: Any) -> list[Any]:
 
 def layer(cell: str, input_size: int, hidden_size: int, device: str = "cpu") -> Layer:
     return Layer(cells.make(cell, input_size, hidden_size)).to(device)
+
+
+def stack(cell: str, input_size: int, hidden_size: int, bidirectional: bool) -> Stack:
+    """Of one layer, nothing dropped."""
+    config = StackConfig(cell=cell, hidden_size=hidden_size, num_layers=1, dropout=0.0, input_dropout=0.0)
+    return Stack(config, input_size, bidirectional=bidirectional)
 
 
 def path(cell: Cell, x_TBD: Tensor, resets_TB: Tensor) -> str:

@@ -13,8 +13,7 @@ import torch
 
 from pipelines import performance
 from rnn_core.lanes import Pack, Stream
-from rnn_core.layers import Stack
-from tests.benchmarks import bench_step, bench_varlen, corpora, paired, plain, products, training
+from tests.benchmarks import bench_step, bench_varlen, cases, corpora, paired, plain, products, training
 from tests.benchmarks.harness import FOLDER
 
 
@@ -99,7 +98,7 @@ def test_plain_tagger_has_our_loss(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("both", [False, True])
 def test_varlen_compares_the_same(cell: str, both: bool) -> None:
-    stack = Stack(cell, 6, 5, num_layers=1, bidirectional=both, dropout=0, input_dropout=0)
+    stack = cases.stack(cell, 6, 5, both)
     theirs = plain.layer(cell, *(layer.cell for layer in (*stack.forwards, *stack.backwards)))
     words = bench_varlen.Words(6, stack.output_size, 64)
     filling = (Pack if both else Stream)(*words.sequences, lanes=4, window=64, seed=1)
