@@ -13,7 +13,7 @@ from pipelines.tracking import environment, spool
 from pipelines.tracking.spool import Sent, Training, Value
 
 IDENTITY = ("training_id", "key", "suite", "block", "task", "kind", "dataset", "training", "cell")
-ORIGIN = ("revision", "data_digest", "source_digest", "cluster_job", "workers", "threads", "device")
+ORIGIN = ("revision", "data_digest", "source_digest", "cluster_job", "workers", "threads", "device", "products")
 RESULTS = ("seconds", "steps", "epochs", "parameters", "pad_share", "character_pad_share")
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 WATERMARK = "points_bytes"

@@ -5,8 +5,9 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 
-from pipelines import files
+from pipelines import files, worker
 from tests.pipelines import small_training as small
 
 WORKERS = (1, 2, 3)
@@ -138,3 +139,20 @@ def test_early_stopping_keeps_the_best_weights(data, tmp_path):
     assert validations[finished["best_update"]] == min(validations.values()) == finished["best"]["perplexity"]
     later = [step for step in validations if step > finished["best_update"]]
     assert len(later) == 2
+
+
+def test_bfloat16_is_float32_and_told_where_the_processor_has_none(data, undisturbed, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(worker.products, "bfloat16_pays", lambda device: False)
+    path, threads = small.write_job(tmp_path / "job", data, epochs=1, dtype="bfloat16"), torch.get_num_threads()
+    worker.train_all([small.job_of(path)], "cpu")
+    torch.set_num_threads(threads)
+    assert "recurrent: this cpu has no bfloat16 of its own, float32 is used" in capsys.readouterr().out
+    assert files.read_json(path / "training/finished.json")["products"] == "float32"
+    assert small.losses(small.read(path / "training")) == small.losses(undisturbed(1, epochs=1))
+
+
+def test_a_training_in_bfloat16_ends_near_the_one_in_float32(data, undisturbed, tmp_path):
+    path = small.write_job(tmp_path / "job", data, epochs=1, dtype="bfloat16")
+    points = small.train(path, 1)
+    assert files.read_json(path / "training/finished.json")["products"] in ("bfloat16", "float32")
+    np.testing.assert_allclose(small.losses(points), small.losses(undisturbed(1, epochs=1)), rtol=0.02)
