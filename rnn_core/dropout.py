@@ -84,7 +84,7 @@ class Draws:
     def _sixteen_bits(self, layer: int, rows: Tensor, size: int) -> Tensor:
         """int16 for each of `rows` (..., 1, int64 hashes) and `size` columns.
 
-        A weight has a million numbers, and SplitMix64 of each would take ten times as long as this. So only rows and
+        A weight has a million numbers, and SplitMix64 of each would take three times as long as this. So only rows and
         columns are hashed by it, and joined by 32 bits of mixing, each word of which serves two columns. The mixer is
         lowbias32 (Wellons 2018: Prospecting for hash functions).
         """

@@ -1,8 +1,8 @@
 """Memory that a window has used is kept for the next one, on a CPU.
 
 A training step asks for the same large blocks again and again. glibc gives blocks above 32 MiB back to the system each
-time, and smaller ones once the heap's end is free, and the system clears each page anew: a quarter of a step of a large
-network can go there. With these settings what a process has had stays its own; its peak does not grow.
+time, and smaller ones once the heap's end is free, and the system clears each page anew: a seventh of the time
+of large layers went there. With these settings what a process has had stays its own; its peak does not grow.
 """
 
 import ctypes

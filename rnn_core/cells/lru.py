@@ -57,7 +57,7 @@ class LRU(Cell):
     def read(self, s: Tensor) -> Tensor:
         """Re(C s) of s_..H2, the pairs of real and imaginary part, with any leading dimensions."""
         c = torch.stack((self.c_re, -self.c_im), 2).flatten(1)
-        return linear(s.flatten(-2), c, c.new_zeros(len(c)))
+        return linear(s.flatten(-2), c, None)
 
     def step(self, z_BG: Tensor, state: State) -> tuple[Tensor, State]:
         re_BH, im_BH = state

@@ -43,7 +43,7 @@ class LSTMNorm(Cell):
 
     def inputs(self, x: Tensor) -> Tensor:
         """z_..G = s_x * LN(W_x x) + b, of x_..D with any leading dimensions."""
-        return layer_norm(linear(x, self.w_x, torch.zeros_like(self.b)), self.b.shape, self.s_x, self.b, EPSILON)
+        return layer_norm(linear(x, self.w_x, None), self.b.shape, self.s_x, self.b, EPSILON)
 
     def step(self, z_BG: Tensor, state: State) -> tuple[Tensor, State]:
         h_BH, c_BH = state

@@ -19,7 +19,7 @@ CHUNK_BYTES = 2**24
 that leave the cache: a training step of 700 words of 10,000 takes 160 ms with half, 154 so, 152 with twice.
 """
 LEAST_ROWS = 256
-"""Of a chunk, whatever the bytes (50,000 words: 0.78 s, half the rows 0.93 s)."""
+"""Of a chunk, whatever the bytes (50,000 words of 512 numbers: 0.29 s, with half the rows 0.34 s)."""
 
 
 def cross_entropy(x_NH: Tensor, w_VH: Tensor, b_V: Tensor | None, targets_N: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, x_NH: Tensor, w_VH: Tensor, b_V: Tensor | None, targets_N: Tensor) -> Tensor:
         need_x, need_w, need_b, _ = ctx.needs_input_grad
         losses, dx = [], []
-        w_VH = lower(w_VH)
+        dtype, w_VH = w_VH.dtype, lower(w_VH)
         dw_VH: Tensor | None = None
         db_V = torch.zeros_like(b_V) if b_V is not None and need_b else None
         for x_RH, targets_R in _chunks(lower(x_NH), targets_N, w_VH):
@@ -54,7 +54,7 @@ class _CrossEntropy(torch.autograd.Function):
             if need_x:
                 dx.append(product(dz_RV, w_VH.t()))
             if need_w:
-                part_VH = outer(dz_RV, x_RH)
+                part_VH = outer(dz_RV, x_RH).to(dtype)
                 dw_VH = part_VH if dw_VH is None else dw_VH.add_(part_VH)
         dx_NH = torch.cat(dx).to(x_NH.dtype) if need_x else None
         ctx.save_for_backward(dx_NH, dw_VH, db_V)

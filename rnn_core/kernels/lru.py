@@ -22,12 +22,10 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lru import LRU
-from rnn_core.kernels.pieces import in_pieces
 from rnn_core.kernels.scan import scan
 from rnn_core.kernels.window import cleared, differentiable, gradients, states
 
 
-@in_pieces
 def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """As every kernel: see `rnn_core.kernels`."""
     assert isinstance(cell, LRU)

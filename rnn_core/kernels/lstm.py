@@ -27,6 +27,7 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lstm import LSTM
+from rnn_core.kernels.lstm_gates import factors, gates_
 from rnn_core.kernels.window import (
     clear_,
     cleared,
@@ -40,9 +41,6 @@ from rnn_core.kernels.window import (
     times,
 )
 from rnn_core.products import autocast_backward, autocast_forward
-
-_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
 
 
 def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
@@ -77,9 +75,7 @@ class _Window(torch.autograd.Function):
         windows = z_TBG, i, f, g, o, tanh_c_TBH, h_before_TBH, c_before_TBH, h_after_TBH, c_after_TBH
         for lanes, z, i_, f_, g_, o_, tanh_c, h, c, h_after, c_after in steps(lanes_T, *windows, reverse=reverse):
             z.add_(clear_(times_w_h(h), lanes))
-            g_.mul_(2)
-            z.sigmoid_()
-            g_.mul_(2).sub_(1)  # so g is the tanh, and one call served all four: see `tanh_`
+            gates_(z, g_)
             torch.mul(f_, clear_(c, lanes), out=c_after).addcmul_(i_, g_)
             tanh_(tanh_c.copy_(c_after))
             torch.mul(o_, tanh_c, out=h_after)
@@ -93,16 +89,10 @@ class _Window(torch.autograd.Function):
     @autocast_backward
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor, dc_BH: Tensor) -> tuple[Tensor | None, ...]:
         gates_TBG, tanh_c_TBH, c_before_TBH, h_before_TBH, resets_TB, *w_h = ctx.saved_tensors
-        i, f, g, o = gates_TBG.chunk(4, 2)
-        da_TBG, into_c_TBH = torch.empty_like(gates_TBG), torch.empty_like(tanh_c_TBH)
-        da_i, da_f, da_g, da_o = da_TBG.chunk(4, 2)
-        # First what dc_t and dh_t are to be multiplied with, at all steps.
-        _sigmoid_backward(g, i, grad_input=da_i)
-        _sigmoid_backward(c_before_TBH, f, grad_input=da_f)
-        _tanh_backward(i, g, grad_input=da_g)
-        _sigmoid_backward(tanh_c_TBH, o, grad_input=da_o)
-        _tanh_backward(o, tanh_c_TBH, grad_input=into_c_TBH)
-        da_ifg = da_TBG[:, :, : 3 * i.shape[2]].unflatten(2, (3, -1))
+        _, f, _, _ = gates_TBG.chunk(4, 2)
+        da_TBG, into_c_TBH = factors(gates_TBG, c_before_TBH, tanh_c_TBH)
+        *_, da_o = da_TBG.chunk(4, 2)
+        da_ifg = da_TBG[:, :, : 3 * f.shape[2]].unflatten(2, (3, -1))
         times_w_h = times([w.t() for w in w_h], len(dh_BH))
         dh, dc = dh_BH, dc_BH.clone()
         dc_B1H = dc[:, None]

@@ -33,11 +33,10 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lstm_norm import EPSILON, LSTMNorm
+from rnn_core.kernels.lstm_gates import factors, gates_
 from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
 from rnn_core.products import autocast_backward, autocast_forward, outer, recurrent
 
-_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
 _norm = torch.native_layer_norm  # (x, sizes, gain, bias, epsilon): LN(x), and of x the mean and 1/sqrt(var + epsilon)
 _norm_backward = torch.ops.aten.native_layer_norm_backward
 _OF_X = [True, False, False]
@@ -82,9 +81,7 @@ class _Window(torch.autograd.Function):
                 c = clear_(c.clone(), lanes)  # aside: there it is the memory after the step before
             u.copy_(clear_(times_w_h(h), lanes))
             z.add_(_norm(u, s_h.shape, s_h, None, EPSILON)[0])
-            g_.mul_(2)
-            z.sigmoid_()
-            g_.mul_(2).sub_(1)  # so g is the tanh, and one call served all four: see `tanh_`
+            gates_(z, g_)
             torch.mul(f_, c, out=c_after).addcmul_(i_, g_)
             tanh_(y.copy_(_norm(c_after, s_c.shape, s_c, b_c, EPSILON)[0]))
             torch.mul(o_, y, out=h_after)
@@ -101,15 +98,10 @@ class _Window(torch.autograd.Function):
     def backward(ctx: Any, dh_TBH: Tensor, dh_BH: Tensor, dc_BH: Tensor) -> tuple[Tensor | None, ...]:
         gates_TBG, u_TBG, y_TBH, c_TBH, c_before_TBH, h_before_TBH, w_h, s_h, s_c, resets_TB = ctx.saved_tensors
         c_before_TBH = cleared(c_before_TBH, resets_TB)
-        i, f, g, o = gates_TBG.chunk(4, 2)
-        da_TBG, du_TBG, dv_TBH = torch.empty_like(gates_TBG), torch.empty_like(u_TBG), torch.empty_like(y_TBH)
-        da_i, da_f, da_g, da_o = da_TBG.chunk(4, 2)
-        # First what dc_t and dh_t are to be multiplied with, at all steps.
-        _sigmoid_backward(g, i, grad_input=da_i)
-        _sigmoid_backward(c_before_TBH, f, grad_input=da_f)
-        _tanh_backward(i, g, grad_input=da_g)
-        _sigmoid_backward(y_TBH, o, grad_input=da_o)
-        _tanh_backward(o, y_TBH, grad_input=dv_TBH)
+        _, f, _, _ = gates_TBG.chunk(4, 2)
+        du_TBG = torch.empty_like(u_TBG)
+        da_TBG, dv_TBH = factors(gates_TBG, c_before_TBH, y_TBH)
+        *_, da_o = da_TBG.chunk(4, 2)
         da_ifg = da_TBG[:, :, : 3 * w_h.shape[1]].unflatten(2, (3, -1))
         norm_u_TBG, *of_u = _norm(u_TBG, s_h.shape, None, None, EPSILON)
         norm_c_TBH, *of_c = _norm(c_TBH, s_c.shape, None, None, EPSILON)

@@ -30,11 +30,9 @@ from torch.autograd.function import once_differentiable
 
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.lstm_projected import LSTMProjected
+from rnn_core.kernels.lstm_gates import factors, gates_
 from rnn_core.kernels.window import clear_, cleared, differentiable, last, reset_lanes, states, steps, tanh_
 from rnn_core.products import autocast_backward, autocast_forward, linear, outer, recurrent
-
-_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y * (1 - y), y being the sigmoid
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, y): d * (1 - y^2), y being the tanh
 
 
 def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
@@ -70,9 +68,7 @@ class _Window(torch.autograd.Function):
         windows = z_TBG, i, f, g, o, tanh_c_TBM, r_before_TBH, c_before_TBM, r_after_TBH, c_after_TBM
         for lanes, z, i_, f_, g_, o_, tanh_c, r, c, r_after, c_after in steps(lanes_T, *windows, reverse=reverse):
             z.add_(clear_(times_w_h(r), lanes))
-            g_.mul_(2)
-            z.sigmoid_()
-            g_.mul_(2).sub_(1)  # so g is the tanh, and one call served all four: see `tanh_`
+            gates_(z, g_)
             torch.mul(f_, clear_(c, lanes), out=c_after).addcmul_(i_, g_)
             tanh_(tanh_c.copy_(c_after))
             r_after.copy_(times_w_p(torch.mul(o_, tanh_c, out=y)))
@@ -86,15 +82,9 @@ class _Window(torch.autograd.Function):
     @autocast_backward
     def backward(ctx: Any, dr_TBH: Tensor, dr_BH: Tensor, dc_BM: Tensor) -> tuple[Tensor | None, ...]:
         gates_TBG, tanh_c_TBM, c_before_TBM, r_before_TBH, w_h, w_p, resets_TB = ctx.saved_tensors
-        i, f, g, o = gates_TBG.chunk(4, 2)
-        da_TBG, into_c_TBM = torch.empty_like(gates_TBG), torch.empty_like(tanh_c_TBM)
-        da_i, da_f, da_g, da_o = da_TBG.chunk(4, 2)
-        # First what dc_t and dy_t are to be multiplied with, at all steps.
-        _sigmoid_backward(g, i, grad_input=da_i)
-        _sigmoid_backward(c_before_TBM, f, grad_input=da_f)
-        _tanh_backward(i, g, grad_input=da_g)
-        _sigmoid_backward(tanh_c_TBM, o, grad_input=da_o)
-        _tanh_backward(o, tanh_c_TBM, grad_input=into_c_TBM)
+        _, f, _, o = gates_TBG.chunk(4, 2)
+        da_TBG, into_c_TBM = factors(gates_TBG, c_before_TBM, tanh_c_TBM)
+        *_, da_o = da_TBG.chunk(4, 2)
         da_ifg = da_TBG[:, :, : 3 * w_p.shape[1]].unflatten(2, (3, -1))
         times_w_h, times_w_p = recurrent(w_h.t(), len(dr_BH)), recurrent(w_p.t(), len(dr_BH))
         dr_after_TBH, dr_next, dc = torch.empty_like(dr_TBH), dr_BH, dc_BM.clone()

@@ -22,7 +22,6 @@ from torch.autograd.function import once_differentiable
 from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.mingru import MinGRU
 from rnn_core.cells.minlstm import MinLSTM, balance
-from rnn_core.kernels.pieces import in_pieces
 from rnn_core.kernels.scan import scan
 from rnn_core.kernels.window import cleared, differentiable, gradients, last, states
 
@@ -30,7 +29,6 @@ _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, y): d * y 
 _threshold_backward = torch.ops.aten.threshold_backward.grad_input  # (d, v, 0): d where v > 0, else 0
 
 
-@in_pieces
 def mingru(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """As every kernel: see `rnn_core.kernels`."""
     assert isinstance(cell, MinGRU)
@@ -38,7 +36,6 @@ def mingru(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
     return _window(z, n, resets_TB, state, reverse)
 
 
-@in_pieces
 def minlstm(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """As every kernel: see `rnn_core.kernels`."""
     assert isinstance(cell, MinLSTM)
@@ -81,7 +78,7 @@ class _Window(torch.autograd.Function):
         _sigmoid_backward(dk_TBH, z_TBH, grad_input=dk_TBH).mul_(dh_after_TBH)
         dn_TBH, dv_TBH = z_TBH * dh_after_TBH, n_TBH.clamp_max(0.5)
         # Where v > 0 the gradient of the sigmoid at 1/2, a quarter, and three more: a choice of each number by `where`
-        # would take ten times as long.
+        # would take twenty times as long.
         _sigmoid_backward(dn_TBH, dv_TBH, grad_input=dv_TBH)
         dv_TBH.add_(_threshold_backward(dn_TBH, v_TBH, 0, grad_input=dn_TBH), alpha=0.75)
         return dk_TBH, dv_TBH, dh_before_TBH[-1 if ctx.reverse else 0], None, None, None

@@ -12,7 +12,7 @@ lanes make a product that is bound by reading W_h, which the second-level cache 
                (LSTM, H = 128), 10 us at 1 MB (H = 256), 150 us at 17 MB (H = 1024). Faster only while W_h is small:
                up to `LANES_BYTES`, where both take about 5 us a step.
 
-The rates are those of an H100's data sheet and of published measurements, not measured here. cuDNN goes a third way
+The rates are estimates for an H100: nothing here was measured on one. cuDNN goes a third way
 where it can: W_h spread over the registers of all multiprocessors, which meet at a barrier each step.
 
 `z_TBG = W_x x + b` comes from one product outside. Its type is that of all products: bfloat16 under autocast, with

@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 from rnn_core import cells
 from rnn_core.cells import LRU, Cell, MinGRU, State
-from rnn_core.kernels import KERNELS, Kernel, pieces, scan
+from rnn_core.kernels import KERNELS, Kernel, scan
 from rnn_core.kernels.window import states
 from rnn_core.layers import step_by_step
 from tests.rnn_core.test_kernels import EITHER_WAY, TOLERANCE, assert_close, case, results
@@ -179,28 +179,6 @@ def test_a_reset_in_one_lane_changes_not_a_bit_of_another(name: str, chunked: bo
         found = results(KERNELS[name], cell, x_TBD, resets_TB, state, False)
     assert found.equal(expected, [0, 2, 3])
     assert not found.equal(expected, [1])
-
-
-@EITHER_WAY
-@EVERY_CELL
-@pytest.mark.parametrize("num_steps", [1, 3, 4, 19, 20])
-def test_a_window_in_pieces_equals_its_cell_step_by_step(
-    name: str, num_steps: int, reverse: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arguments = case(name, (20, 3, 4, 5), resets=0.1)
-    expected = results(step_by_step, *arguments, reverse)
-    monkeypatch.setattr(pieces, "LARGEST_PIECE", 3 * 5 * 8 * num_steps)
-    asked: list[int] = []
-    inner = KERNELS[name].__wrapped__
-
-    def counted(cell: Cell, x_TBD: Tensor, *rest) -> tuple[Tensor, State]:
-        asked.append(len(x_TBD))
-        return inner(cell, x_TBD, *rest)
-
-    found = results(pieces.in_pieces(counted), *arguments, reverse)
-    assert_close(found, expected, TOLERANCE[torch.float64])
-    assert max(asked) == num_steps
-    assert sum(asked) == 20
 
 
 def as_double(kernel: Kernel) -> Kernel:
