@@ -18,7 +18,20 @@ nothing pass a reset, neither forward (not even a NaN) nor backward; and to chan
 from torch import Tensor
 
 from rnn_core.cells import CELLS, Cell
-from rnn_core.kernels import elman, gpu, gru, gru_cho, library, lru, lstm, lstm_norm, lstm_projected, minimal, slstm
+from rnn_core.kernels import (
+    elman,
+    gpu,
+    gru,
+    gru_cho,
+    library,
+    lru,
+    lstm,
+    lstm_norm,
+    lstm_projected,
+    minimal,
+    separators,
+    slstm,
+)
 from rnn_core.kernels.path import Kernel, Path
 
 __all__ = ["KERNELS", "Kernel", "Path", "path"]
@@ -38,7 +51,10 @@ KERNELS: dict[str, Kernel] = {
 }
 """The kernel of each cell that serves on every device, by the cell's name in `CELLS`."""
 
-CPU_PATHS = [Path("onednn", library.kernel, library.fits_cpu)]
+CPU_PATHS = [
+    Path("onednn", library.kernel, library.fits_cpu),
+    Path("onednn, separators", separators.kernel, separators.fits),
+]
 """What is faster than `KERNELS` on a CPU, where it fits."""
 
 

@@ -35,10 +35,15 @@ def fits(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) ->
     return not inside_TB.any()
 
 
+def by_onednn(cell: Cell, x_TBD: Tensor) -> bool:
+    """Whether torch has oneDNN's LSTM take such a cell, and the CPU may look at where the resets are."""
+    suits = type(cell) is LSTM and x_TBD.dtype == torch.float32 and x_TBD.device.type == "cpu"
+    return suits and torch.backends.mkldnn.is_available() and may_look() and not torch.is_autocast_enabled("cpu")
+
+
 def fits_cpu(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, reverse: bool = False) -> bool:
     """Whether `kernel` can take this window on a CPU and is the faster one."""
-    by_onednn = type(cell) is LSTM and x_TBD.dtype == torch.float32 and torch.backends.mkldnn.is_available()
-    return by_onednn and fits(cell, x_TBD, resets_TB, reverse)
+    return by_onednn(cell, x_TBD) and fits(cell, x_TBD, resets_TB, reverse)
 
 
 def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
@@ -46,16 +51,16 @@ def kernel(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, state: State, reverse: 
     first_B1 = resets_TB[-1 if reverse else 0, :, None]
     state = tuple(s.masked_fill(first_B1, 0)[None] for s in state)
     x_TBD = (x_TBD.flip(0) if reverse else x_TBD).contiguous()
-    weights = _weights(cell)
+    flat = weights(cell)
     if x_TBD.is_cuda:
-        weights = _adjacent(weights)
+        flat = _adjacent(flat)
     # biases, 1 layer, no dropout, training (whether the backward pass will be wanted), one direction, time first
     options = True, 1, 0.0, torch.is_grad_enabled(), False, False
-    h_TBH, *after = LAYERS[type(cell)](x_TBD, state if len(state) > 1 else state[0], weights, *options)
+    h_TBH, *after = LAYERS[type(cell)](x_TBD, state if len(state) > 1 else state[0], flat, *options)
     return h_TBH.flip(0) if reverse else h_TBH, tuple(s[0] for s in after)
 
 
-def _weights(cell: Cell) -> list[Tensor]:
+def weights(cell: Cell) -> list[Tensor]:
     """w_x, w_h and both biases, as torch's layers name them: of x, and of h."""
     w_h: Any = cell.w_h
     b_h = torch.zeros_like(cell.b)
