@@ -17,6 +17,7 @@ from rnn_core.lanes import Windows
 from rnn_core.networks import Network
 from tests.benchmarks import corpora, plain, training
 from tests.benchmarks.cases import NO_BFLOAT16, assert_agree, device_name, on_devices, once, path
+from tests.benchmarks.paired import Work, elsewhere
 from tests.benchmarks.training import BATCH, CLIP, HIDDEN, LANES, RATE, WINDOW
 
 EQUAL_LOSSES = 50
@@ -30,6 +31,7 @@ SIZES = {"T": WINDOW, "B": LANES, "H": HIDDEN, "V": corpora.VOCABULARY}
 TAGGER_SIZES = {"T": training.TAGGER_WINDOW, "B": training.TAGGER_LANES, "H": training.TAGGER_HIDDEN}
 
 LANGUAGE_MODELS = on_devices("step/language_model/float32", "float32")
+PLAIN = "nn.Embedding, nn.LSTM, nn.Linear, CrossEntropyLoss, clip, SGD in float32"
 LANGUAGE_MODELS += [pytest.param("bfloat16", "cpu", id="step/language_model/bfloat16", marks=NO_BFLOAT16)]
 TAGGERS = [
     pytest.param(order == "bucketed", id=f"step/pos_tagging/float32{suffix}")
@@ -57,8 +59,42 @@ def test_language_model(compare: Any, record: Any, tmp_path: Path, dtype: str, d
         dtype=dtype,
         device=device_name(device),
         path=kernel(network, LANES, WINDOW, dtype),
-        alternative="nn.Embedding, nn.LSTM, nn.Linear, CrossEntropyLoss, clip, SGD in float32",
+        alternative=PLAIN,
     )
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        pytest.param("float32", id="step/language_model/float32/script"),
+        pytest.param("bfloat16", id="step/language_model/bfloat16/script", marks=NO_BFLOAT16),
+    ],
+)
+def test_language_model_beside_a_script(compare: Any, record: Any, tmp_path: Path, dtype: str) -> None:
+    """The plain loop as one runs it: in a process of its own, whose memory goes back to the system at each step."""
+    tokens = corpora.tokens(LANES * WINDOW * WINDOWS + 1)
+    network = training.language_model_network(corpora.VOCABULARY)
+    windows = training.language_model_windows(tmp_path, tokens)
+    bfloat16 = dtype == "bfloat16"
+    steps = training.fit(network, windows, LANES, "sgd", rate=RATE, clip=CLIP, bfloat16=bfloat16)
+    with elsewhere(plain_step, torch.get_num_threads()) as theirs:
+        pairs = compare(lambda: next(steps).count, theirs)
+    record(
+        pairs.times(),
+        shape=SIZES,
+        dtype=dtype,
+        path=kernel(network, LANES, WINDOW, dtype),
+        alternative=f"{PLAIN}, in a process of its own",
+    )
+
+
+def plain_step(threads: int) -> Work:
+    """An update of the plain loop."""
+    torch.set_num_threads(threads)
+    model = plain.LanguageModel(training.language_model_network(corpora.VOCABULARY))
+    columns = training.columns(corpora.tokens(LANES * WINDOW * WINDOWS + 1))
+    steps = plain.train_language_model(model, columns, window=WINDOW, rate=RATE, clip=CLIP)
+    return lambda: next(steps)
 
 
 @pytest.mark.parametrize("bucketed", TAGGERS)

@@ -65,7 +65,7 @@ def test_varlen(compare: Any, record: Any, cell: str, H: int, size: tuple[int, i
     record(
         pairs.rates("words/s"),
         shape={"T": steps, "B": lanes, "H": H, "directions": 1 + both},
-        path=path(stack.forwards[0].cell, found.x_TBD, found.starts_TB),
+        path=path(stack.forwards[0].cell, found.x_TBD, found.starts_TB, both),
         alternative=f"nn.{type(theirs).__name__}, {DESCRIBED[order]}",
     )
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnn_core import cells, kernels
 from rnn_core.cells import Cell
+from rnn_core.kernels import separators
 from rnn_core.layers import Layer, Stack, StackConfig
 
 SHAPES = [(35, 20, 650), (35, 64, 256), (35, 64, 1024), (100, 32, 512)]
@@ -38,8 +39,10 @@ def stack(cell: str, input_size: int, hidden_size: int, bidirectional: bool) -> 
     return Stack(config, input_size, bidirectional=bidirectional)
 
 
-def path(cell: Cell, x_TBD: Tensor, resets_TB: Tensor) -> str:
-    """Name of the kernel that runs."""
+def path(cell: Cell, x_TBD: Tensor, resets_TB: Tensor, both: bool = False) -> str:
+    """Name of the kernel that runs; `both`: in a layer of both directions."""
+    if both and separators.fits_both(cell, x_TBD):
+        return "onednn, separators"
     found = kernels.path(cell, x_TBD, resets_TB)
     return "step by step" if found is None else found.name
 

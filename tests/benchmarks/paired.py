@@ -4,9 +4,11 @@ pytest-benchmark times ours; the alternative runs, and is timed, in the set-up o
 median over the pairs, its spread the quartiles of the pairs: both stand what a single slow moment does to one side.
 """
 
+import contextlib
+import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,37 @@ LEAST_ROUNDS, MOST_ROUNDS = 7, 101
 
 Work = Callable[[], float]
 """Does a piece of work and says how much it was, in the unit of the case."""
+
+
+@contextlib.contextmanager
+def elsewhere(make: Callable[..., Work], *arguments: Any) -> Iterator[Work]:
+    """The work that `make(*arguments)` gives, done in a process of its own, as a script of somebody else is.
+
+    Between two rounds it waits and takes no time.
+    """
+    processes = multiprocessing.get_context("spawn")
+    ours, theirs = processes.Pipe()
+    process = processes.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+    process.start()
+    theirs.close()
+
+    def work() -> float:
+        ours.send(None)
+        return ours.recv()
+
+    try:
+        yield work
+    finally:
+        ours.close()
+        process.join()
+
+
+def _serve(pipe: Any, make: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
+    work = make(*arguments)
+    with contextlib.suppress(EOFError):
+        while True:
+            pipe.recv()
+            pipe.send(work())
 
 
 @dataclass(frozen=True)
