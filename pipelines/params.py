@@ -33,6 +33,8 @@ class Train:
     """Steps that gradient flows through, at least `window`."""
     accumulate: int = 1
     """Windows of an update, one after the other: a larger batch in the memory of one window."""
+    graph: bool = False
+    """On a GPU: forward and backward pass of an update as one CUDA graph (`rnn_core/graph.py`)."""
     carry: bool
     """Whether the state goes on from window to window; false cuts it (and is right for whole sequences)."""
     epochs: int
@@ -60,6 +62,9 @@ class Train:
                 raise ValueError(f"{name} is {getattr(self, name)}, wanted is a whole number from 1 on")
         if self.k2 < self.window:
             raise ValueError(f"k2 is {self.k2}, wanted is at least window, {self.window}")
+        if self.graph and (self.k2 != self.window or self.accumulate != 1):
+            found = f"graph is true with k2 {self.k2} and accumulate {self.accumulate}"
+            raise ValueError(f"{found}: a graph holds one window, write {self.window} and 1")
         if self.clip <= 0:
             raise ValueError(f"clip is {self.clip}, wanted is a number above 0")
         if not self.carry and self.k2 != self.window:

@@ -26,7 +26,8 @@ from pipelines.params import Train
 from pipelines.points import Recorder
 from rnn_core import bptt, checkpoint, memory, optim, products
 from rnn_core.arrow import read_split
-from rnn_core.errors import DataError, UserError
+from rnn_core.errors import ConfigError, DataError, UserError
+from rnn_core.graph import Captured, CudaGraphs
 from rnn_core.lanes import Windows, lane_slice
 from rnn_core.models import KINDS
 from rnn_core.prefetch import Prefetched
@@ -119,6 +120,10 @@ class _Training:
         self.bfloat16 = settings.dtype == "bfloat16" and products.bfloat16_pays(device)
         if recorder and settings.dtype == "bfloat16" and not self.bfloat16:
             print(f"{job.name}: this {device.type} has no bfloat16 of its own, float32 is used", flush=True)
+        self.graph = settings.graph and device.type == "cuda"
+        if self.graph and not getattr(self.network.head, "waits_for_nothing", False):
+            found = f"found true with a {type(self.network.head).__name__}, whose loss waits for what the GPU finds"
+            raise ConfigError("train.graph", found, "false, or a head with a softmax over all classes")
         # Updates; an epoch may end inside one, and the training ends with the one in which its last epoch does.
         self.per_epoch = Fraction(self.windows.per_epoch, settings.accumulate)
         self.total = math.ceil(settings.epochs * self.per_epoch)
@@ -169,6 +174,7 @@ class _Training:
             accumulate=settings.accumulate,
             bfloat16=self.bfloat16,
             reduce=_reduce,
+            capture=(lambda function: Captured(function, CudaGraphs(self.device))) if self.graph else None,
         )
 
     def _resume(self) -> None:

@@ -81,6 +81,7 @@ def fit(
     accumulate: int = 1,
     bfloat16: bool = False,
     reduce: Callable[[list[Tensor]], None] = lambda tensors: None,
+    capture: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> Iterator[Step]:
     """Train for ever; yields after each update, with `state` ready to be saved.
 
@@ -95,14 +96,22 @@ def fit(
         bfloat16: round the factors of float32 products to bfloat16 (by torch.autocast); weights, states, sums do not
             change their type.
         reduce: sums each tensor over the workers, in place, once an update; the identity for one worker.
+        capture: makes one launch of a function of a window and a carry (`rnn_core.graph.Captured`): forward and
+            backward pass become a CUDA graph. For a head whose `loss` waits for nothing, k2 = k1 and one window an
+            update.
 
     Raises:
         NonFiniteLoss: names the update and the lanes.
     """
     parameters = [p for p in state.network.parameters() if p.requires_grad]
+    assert capture is None or accumulate == 1
+    at_once = None if capture is None else capture(_recordable(state.network, parameters, bfloat16))
     while True:
         state.optimizer.zero_grad(set_to_none=True)
-        totals, carry, broken = _sums(state, windows, k2, accumulate, bfloat16)
+        if at_once is None:
+            totals, carry, broken = _sums(state, windows, k2, accumulate, bfloat16)
+        else:
+            totals, carry, broken = _sums_at_once(at_once, state, windows, parameters)
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -160,6 +169,37 @@ def _sums(
             broken = windows(number), carry
         carry = next_carry
     return totals, carry, broken
+
+
+def _recordable(network: Any, parameters: list[nn.Parameter], bfloat16: bool) -> Callable[..., Any]:
+    """A function that waits for nothing: window and carry -> (loss, count), the carry after it, and the gradients."""
+
+    def gradients(window: Window, carry: Carry) -> tuple[Tensor, Carry, list[Tensor]]:
+        for parameter in parameters:
+            parameter.grad = None
+        with _precision(network, bfloat16):
+            hidden_TBH, carry = network(window, carry)
+            loss, count = network.loss(window, hidden_TBH)
+        loss.backward()
+        totals = torch.stack([loss.detach().double(), torch.as_tensor(count, device=loss.device).double()])
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        return totals, map_carry(Tensor.detach, carry), found
+
+    return gradients
+
+
+def _sums_at_once(
+    gradients: Callable[..., Any], state: TrainState, windows: Callable[[int], Window], parameters: list[nn.Parameter]
+) -> tuple[Tensor, Carry, tuple[Window, Carry] | None]:
+    """`_sums`, by one call of what `_recordable` gave."""
+    window = windows(state.update)
+    totals, carry, found = gradients(window, state.carry)
+    for parameter, gradient in zip(parameters, found, strict=True):
+        parameter.grad = gradient
+    totals = totals.cpu()
+    broken = None if math.isfinite(totals[0]) else (window, state.carry)
+    # A copy: the next call writes where this one's results are.
+    return totals, map_carry(Tensor.clone, carry), broken
 
 
 def _precision(network: nn.Module, bfloat16: bool) -> contextlib.AbstractContextManager[Any]:

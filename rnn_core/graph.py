@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from rnn_core.kernels.looking import without_looking
+from rnn_core.looking import without_looking
 
 Tree = Any
 """Tuples, lists, mappings and dataclasses (a `Window`) of tensors and numbers; anything else in it is a constant."""

@@ -27,11 +27,12 @@ ALLOWED_IN_CORE = {
     "products": (),
     "cells": ("products",),
     "dropout": (),
-    "kernels": ("cells", "products"),
+    "looking": (),
+    "kernels": ("cells", "products", "looking"),
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": (),
     "models": ("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
-    "heads": ("dropout", "products"),
+    "heads": ("dropout", "products", "looking"),
     "arrow": (),
     "memory": (),
     "packing": (),
@@ -45,7 +46,7 @@ ALLOWED_IN_CORE = {
     "bptt": ("lanes", "dropout", "optim", "prefetch"),
     "checkpoint": ("bptt", "optim", "lanes"),
     "networks": ("models", "heads", "lanes"),
-    "graph": ("kernels",),
+    "graph": ("looking",),
 }
 
 

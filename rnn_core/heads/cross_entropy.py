@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rnn_core.heads.steps import NOTHING
+from rnn_core.looking import may_look
 from rnn_core.products import lower, outer, product
 
 CHUNK_BYTES = 2**24
@@ -28,7 +30,7 @@ def cross_entropy(x_NH: Tensor, w_VH: Tensor, b_V: Tensor | None, targets_N: Ten
     Args:
         x_NH: hidden states.
         w_VH, b_V: output weights.
-        targets_N: int64, the right class of each.
+        targets_N: int64, the right class of each; NOTHING (see `steps.counted`) where there is none.
     """
     weights = [x_NH, w_VH] + ([] if b_V is None else [b_V])
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in weights):
@@ -47,7 +49,9 @@ class _CrossEntropy(torch.autograd.Function):
         for x_RH, targets_R in _chunks(lower(x_NH), targets_N, w_VH):
             loss_R, dz_RV = _loss(x_RH, targets_R, w_VH, b_V)
             losses.append(loss_R)
-            dz_RV[torch.arange(len(dz_RV), device=dz_RV.device), targets_R] -= 1
+            dz_RV[torch.arange(len(dz_RV), device=dz_RV.device), targets_R.clamp_min(0)] -= 1
+            if not may_look():
+                dz_RV.masked_fill_((targets_R == NOTHING)[:, None], 0)
             if db_V is not None:
                 db_V += dz_RV.sum(0)
             dz_RV = lower(dz_RV)
@@ -65,7 +69,7 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor | None, ...]:
         gradients = ctx.saved_tensors
         # Nearly always one: then the weights' gradient is given out as it is, not copied.
-        if not (dloss.device.type == "cpu" and dloss == 1):
+        if not (may_look() and dloss.device.type == "cpu" and dloss == 1):
             gradients = [None if g is None else g * dloss.to(g.dtype) for g in gradients]
         return *gradients, None
 
@@ -75,11 +79,12 @@ def _loss(x_RH: Tensor, targets_R: Tensor, w_VH: Tensor, b_V: Tensor | None) -> 
     logits_RV = product(x_RH, w_VH, b_V)
     if logits_RV.dtype in (torch.bfloat16, torch.float16):
         logits_RV = logits_RV.float()
-    right_R = logits_RV.gather(1, targets_R[:, None]).squeeze(1)
+    right_R = logits_RV.gather(1, targets_R[:, None].clamp_min(0)).squeeze(1)
     largest_R = logits_RV.amax(1)
     softmax_RV = torch.softmax(logits_RV, 1, out=logits_RV)
     # The largest share is at least 1 / V: from it the logarithm of the sum comes without under- or overflow.
-    return largest_R - softmax_RV.amax(1).log() - right_R, softmax_RV
+    loss_R = largest_R - softmax_RV.amax(1).log() - right_R
+    return (loss_R if may_look() else loss_R.masked_fill(targets_R == NOTHING, 0)), softmax_RV
 
 
 def _chunks(x_NH: Tensor, targets_N: Tensor, w_VH: Tensor) -> list[tuple[Tensor, Tensor]]:

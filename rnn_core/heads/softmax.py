@@ -12,6 +12,9 @@ from rnn_core.products import linear
 class SoftmaxHead(nn.Module):
     """p(class v) at a step = softmax(W h + b)_v."""
 
+    waits_for_nothing = True
+    """Its loss can be part of a CUDA graph."""
+
     def __init__(self, hidden_size: int, num_classes: int, weight: Tensor | None = None):
         """
         Args:

@@ -15,7 +15,7 @@ from rnn_core.cells.gru import GRU
 from rnn_core.cells.lstm import LSTM
 from rnn_core.kernels import elman, gru, lstm, separators
 from rnn_core.kernels.layouts import Mover, repacked
-from rnn_core.kernels.looking import may_look
+from rnn_core.looking import may_look
 
 WINDOWS: dict[type[Cell], Callable[[Sequence[Cell], Tensor, Tensor, State, bool], tuple[Tensor, State]]] = {
     Elman: elman.window,

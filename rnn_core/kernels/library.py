@@ -17,7 +17,7 @@ from rnn_core.cells.cell import Cell, State
 from rnn_core.cells.elman import Elman
 from rnn_core.cells.gru import GRU
 from rnn_core.cells.lstm import LSTM
-from rnn_core.kernels.looking import may_look
+from rnn_core.looking import may_look
 
 LAYERS: dict[type[Cell], Callable[..., Any]] = {Elman: torch.rnn_tanh, GRU: torch.gru, LSTM: torch.lstm}
 

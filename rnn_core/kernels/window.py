@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_core.kernels.looking import may_look
+from rnn_core.looking import may_look
 from rnn_core.products import outer, recurrent
 
 

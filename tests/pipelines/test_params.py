@@ -91,6 +91,14 @@ def test_gradient_past_a_cut_carry_is_refused(shipped):
         params.parse("sample", "language_model", block, shipped["base"], "p")
 
 
+@pytest.mark.parametrize("more", [{"k2": 40}, {"accumulate": 2}])
+def test_a_graph_of_more_than_one_window_is_refused(shipped, more):
+    block = copy.deepcopy(shipped["blocks"]["language_model"])
+    block["train"] |= {"graph": True, **more}
+    with pytest.raises(ConfigError, match="a graph holds one window, write 20 and 1"):
+        params.parse("sample", "language_model", block, shipped["base"], "p")
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
-from torch.nn import functional
 
-from rnn_core import bptt, cells, graph
+from rnn_core import bptt, cells, graph, networks, optim
 from rnn_core.dropout import Draws
 from rnn_core.graph import Captured, Tree
-from rnn_core.kernels.gpu import PATHS
-from rnn_core.kernels.looking import without_looking
+from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.lanes import Window
 from rnn_core.layers import Layer, step_by_step
+from rnn_core.looking import without_looking
+from rnn_core.models import language_model
 from tests.rnn_core.small import LANES, VOCABULARY, columns_of, network_of, state_of, tokens, windows_of
 
 
@@ -117,31 +117,10 @@ def test_masks_are_those_of_the_update_that_is_replayed() -> None:
         assert torch.equal(captured(draws), draws.mask(1, 5, 0.4, torch.empty(0)))
 
 
-def step_of(state: bptt.TrainState) -> Callable[..., Tree]:
-    """A training step that waits for nothing: window, carry and rate -> loss, and the carry."""
-
-    def step(window: Window, carry: Tree, rate: Tensor | float) -> tuple[Tensor, Tree]:
-        state.optimizer.zero_grad(set_to_none=True)
-        hidden_TBH, carry = state.network(window, carry)
-        logits_NV, targets_N = state.network.head.predict(hidden_TBH).flatten(0, 1), window.fields["targets_TB"]
-        loss_N = functional.cross_entropy(logits_NV, targets_N.flatten(), reduction="none")
-        valid_N = window.valid_TB.flatten()
-        loss = loss_N.masked_fill(~valid_N, 0).sum() / valid_N.sum()
-        loss.backward()
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
-        state.optimizer.step()
-        return loss.detach(), bptt.map_carry(Tensor.detach, carry)
-
-    return step
-
-
-def losses(state: bptt.TrainState, step: Callable[..., Tree], windows: Callable[[int], Window], updates: int) -> Any:
-    found, carry = [], state.carry
-    for update in range(updates):
-        loss, carry = step(windows(update), carry, 0.5 if update < updates // 2 else 0.25)
-        found.append(float(loss))
-    return found
+def losses(state: bptt.TrainState, windows: Callable[[int], Window], updates: int, **how: Any) -> list[float]:
+    rate = lambda update: 0.5 if update < updates // 2 else 0.25  # noqa: E731
+    steps = bptt.fit(state, windows, rate=rate, clip=0.5, **how)
+    return [next(steps).loss for _ in range(updates)]
 
 
 def test_a_captured_training_is_the_same_to_the_bit() -> None:
@@ -149,11 +128,61 @@ def test_a_captured_training_is_the_same_to_the_bit() -> None:
     windows = windows_of(columns_of(None, [tokens(n, n) for n in (30, 57, 46)]), 5)
     assert windows.per_epoch < 20
     rehearsal, eager, captured = Rehearsal(), state_of(network_of()), state_of(network_of())
-    expected = losses(eager, step_of(eager), windows, 20)
-    assert losses(captured, Captured(step_of(captured), rehearsal), windows, 20) == expected
+    expected = losses(eager, windows, 20)
+    found = losses(captured, windows, 20, capture=lambda function: Captured(function, rehearsal))
+    assert found == pytest.approx(expected, abs=1e-12)
     assert rehearsal.replays == 20 - graph.WARM_UP
     for mine, right in zip(captured.network.parameters(), eager.network.parameters(), strict=True):
-        assert torch.equal(mine, right)
+        torch.testing.assert_close(mine, right, atol=1e-12, rtol=0)
+
+
+def test_a_loss_that_is_no_number_is_told_with_its_lanes() -> None:
+    windows = windows_of(columns_of(tokens(300)), 5)
+    state = state_of(network_of())
+
+    def poisoned(update: int) -> Window:
+        if update == 8:
+            state.carry[0][0][1] = torch.nan
+        return windows(update)
+
+    with pytest.raises(bptt.NonFiniteLoss, match=r"update 8, epoch \d, lanes 1"):
+        losses(state, poisoned, 12, capture=lambda function: Captured(function, Rehearsal()))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_head_that_may_not_look_has_the_same_loss_and_gradients(padded: bool) -> None:
+    torch.manual_seed(3)
+    head, hidden_TBH = SoftmaxHead(5, 7).double(), torch.randn(4, 3, 5, dtype=torch.float64, requires_grad=True)
+    targets_TB, valid_TB = torch.randint(7, (4, 3)), torch.rand(4, 3) < (0.6 if padded else 1.1)
+
+    def results() -> list[Tensor]:
+        loss, count = head.loss(hidden_TBH, targets_TB, valid_TB)
+        return [loss, torch.as_tensor(count), *torch.autograd.grad(loss, [hidden_TBH, head.weight, head.bias])]
+
+    expected = results()
+    with without_looking():
+        found = results()
+        assert torch.equal(found[1], valid_TB.sum())
+        with torch.no_grad():
+            hidden_TBH[~valid_TB] = torch.nan
+        unread = results()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(unread, expected)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "elman", "lru"])
+def test_a_whole_training_step_asks_no_tensor_what_to_do(cell: str) -> None:
+    """With tensors that hold no numbers: whoever wants one fails."""
+    windows = windows_of(columns_of(None, [tokens(n, n) for n in (30, 57, 46)]), 5)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        sizes = {"embedding_size": 5, "hidden_size": 6, "num_layers": 2, "input_dropout": 0.1, "dropout": 0.1}
+        config = language_model.Config(cell=cell, tie=False, **sizes)
+        network = networks.network("language_model", config, language_model.Sizes(vocabulary=VOCABULARY))
+        step = bptt._recordable(network, list(network.parameters()), False)
+        window = windows(0).map(lambda tensor: torch.empty_like(tensor))
+        with without_looking():
+            totals, *_ = step(window, network.initial_carry(LANES))
+        assert totals.shape == (2,)
 
 
 @pytest.mark.parametrize("run", ["kernel", "step by step"])
@@ -175,26 +204,8 @@ def test_no_cell_asks_a_tensor_what_to_do(name: str, reverse: bool, run: str) ->
                 kernel(x_TBD, resets_TB, state, reverse)
 
 
-class Small(nn.Module):
-    """A language model of one layer by the Triton kernel, with dropout."""
-
-    def __init__(self, cell: str):
-        super().__init__()
-        torch.manual_seed(1)
-        self.embedding, self.cell = nn.Embedding(VOCABULARY, 8), cells.make(cell, 8, 24)
-        self.head = nn.Module()
-        self.head.predict = nn.Linear(24, VOCABULARY)
-
-    def forward(self, window: Window, carry: Tree) -> tuple[Tensor, Tree]:
-        x_TBE = self.embedding(window.fields["tokens_TB"])
-        kernel = next(path.kernel for path in PATHS if path.fits(self.cell, x_TBE, window.starts_TB, False))
-        h_TBH, carry = kernel(self.cell, x_TBE, window.starts_TB, carry, False)
-        assert window.draws is not None
-        return h_TBH * window.draws.mask(0, 24, 0.3, h_TBH), carry
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_on_a_gpu_too(cell: str, optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """20 updates, a few with fewer steps among them, against the same that are never recorded."""
@@ -203,23 +214,27 @@ def test_on_a_gpu_too(cell: str, optimizer: Any, monkeypatch: pytest.MonkeyPatch
     device = torch.device("cuda")
 
     def windows(update: int) -> Window:
-        return (short if update % 7 == 3 else long)(update)
+        return (short if update % 7 == 3 else long)(update).to(device)
 
-    def train(warm_up: int) -> tuple[list[float], list[Tensor], Captured]:
+    def train(warm_up: int) -> tuple[list[float], list[Tensor], list[Captured]]:
         monkeypatch.setattr(graph, "WARM_UP", warm_up)
-        network = Small(cell).to(device)
-        options = {"capturable": True} if optimizer is torch.optim.AdamW else {}
+        network = network_of(cell).float().to(device)
         state = bptt.TrainState(
             network=network,
-            optimizer=optimizer(network.parameters(), lr=0.1, fused=True, **options),
-            carry=network.cell.initial_state(LANES, network.embedding.weight),
+            optimizer=optim.optimizer(optim.OptimizerConfig(name=optimizer, rate=0.1), network.parameters()),
+            carry=network.initial_carry(LANES),
         )
-        captured = Captured(step_of(state), graph.CudaGraphs(device))
-        return losses(state, captured, windows, 20), list(network.parameters()), captured
+        made: list[Captured] = []
+
+        def capture(function: Callable[..., Tree]) -> Captured:
+            made.append(Captured(function, graph.CudaGraphs(device)))
+            return made[-1]
+
+        return losses(state, windows, 20, capture=capture), list(network.parameters()), made
 
     usual = graph.WARM_UP
     expected, right, _ = train(20)
-    found, mine, captured = train(usual)
-    assert len(captured._recordings) == 1
+    found, mine, made = train(usual)
+    assert len(made[0]._recordings) == 1
     assert found == expected
     assert all(torch.equal(a, b) for a, b in zip(mine, right, strict=True))

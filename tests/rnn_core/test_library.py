@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rnn_core import cells
 from rnn_core.kernels import gpu, library, path
-from rnn_core.kernels.looking import without_looking
 from rnn_core.layers import step_by_step
+from rnn_core.looking import without_looking
 from tests.rnn_core.test_kernels import TOLERANCE, assert_close, case, results
 
 NAMES = ["elman", "gru", "lstm"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rnn_core import cells
 from rnn_core.kernels import both, path, separators
-from rnn_core.kernels.looking import without_looking
 from rnn_core.layers import step_by_step
+from rnn_core.looking import without_looking
 from tests.rnn_core.test_both import apart
 from tests.rnn_core.test_kernels import Results, assert_close, case, results
 
