@@ -37,8 +37,8 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
 def product(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """x w^T + b: x_ND, w_GD, b_G -> z_NG. Not differentiable. Factors in bfloat16 give float32 too."""
     if reduced(x) or x.dtype == torch.bfloat16:
-        x, w = x.bfloat16(), w.bfloat16()
-        z = (_onednn(x, w) if _by_onednn(w, len(x)) else torch.nn.functional.linear(x, w)).float()
+        # torch's own product goes to oneDNN here, and copes with turned factors where the operator below copies them.
+        z = torch.mm(x.bfloat16(), w.bfloat16().t()).float()
         return z if b is None else z.add_(b)
     return _onednn(x, w, b) if _by_onednn(w, len(x)) else torch.nn.functional.linear(x, w, b)
 
@@ -47,9 +47,7 @@ def outer(dz: Tensor, x: Tensor) -> Tensor:
     """dz^T x, the gradient of w in x w^T: dz_NG, x_ND -> dw_GD. Not differentiable."""
     w_GD = x.new_empty(dz.shape[1], x.shape[1])
     if reduced(dz) or dz.dtype == torch.bfloat16:
-        # Turned round and rounded by one copy: oneDNN would make a second one of what is only turned.
-        dz_GN = dz.new_empty(dz.shape[::-1], dtype=torch.bfloat16).copy_(dz.t())
-        return product(dz_GN, x.t())
+        return product(dz.bfloat16().t(), x.t())
     if dz.dtype != torch.float32 or not _by_onednn(w_GD, len(x)):
         return product(dz.t(), x.t())
     # The backward pass of oneDNN's linear layer, which rearranges nothing in memory; of w_GD its shape alone is used.
