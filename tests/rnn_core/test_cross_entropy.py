@@ -127,7 +127,7 @@ def test_chunks_are_bounded_in_bytes_and_no_smaller_than_pays():
         return [len(x) for x, _ in module._chunks(torch.empty(N, 1), torch.empty(N), torch.empty(V, 1, device="meta"))]
 
     assert rows(700, 17) == [700]
-    assert rows(700, 10_000) == [350, 350]
+    assert rows(1400, 10_000) == [700, 700]
     assert max(rows(100_000, 4096)) * 4 * 4096 <= module.CHUNK_BYTES
     assert max(rows(1000, 1_000_000)) == 250
     assert rows(0, 10) == [0]
