@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pipelines import files, networks, tasks
+from pipelines import files, networks, paths, tasks
 from pipelines.params import Train
 from pipelines.points import Recorder
 from rnn_core import bptt, checkpoint, memory, optim, products
@@ -96,6 +96,7 @@ class Progress:
     """`seconds` at the last point; since then:"""
     loss_sum: float = 0.0
     count: int = 0
+    steps: int = 0
     best: float | None = None
     best_metrics: dict[str, float] | None = None
     best_update: int = 0
@@ -152,6 +153,7 @@ class _Training:
             self.step_seconds += time.monotonic() - began
             progress.loss_sum += step.loss * step.count
             progress.count += step.count
+            progress.steps += step.steps
             at_end = step.update == self.total
             if at_end or step.update % settings.point_steps == 0:
                 self._point(step)
@@ -178,12 +180,14 @@ class _Training:
         )
 
     def _resume(self) -> None:
-        """From the newest training state, this worker's lanes of its carry."""
+        """From the newest training state, this worker's lanes of its carry; else from what the task begins with."""
         everything = self.network.initial_carry(self.job.train.lanes)
         loaded = checkpoint.load(self.job.folder / "state", self.state, everything, key=self.job.key)
         if loaded:
             self.state.carry = bptt.map_carry(lambda whole: whole[self.lanes].clone(), loaded.carry)
             self.progress = Progress(**loaded.facts["progress"])
+        elif hasattr(self.task, "begin"):
+            self.task.begin(self.network, self.job.model, self.sidecar, paths.root())
 
     def _point(self, step: bptt.Step) -> None:
         progress, seconds = self.progress, self._seconds()
@@ -192,12 +196,12 @@ class _Training:
             "train/gradient_norm": step.gradient_norm,
             "train/rate": step.rate,
             "train/epoch": float(step.update / self.per_epoch),
-            "train/tokens_per_second": progress.count / max(1e-9, seconds - progress.last_point),
+            "train/tokens_per_second": progress.steps / max(1e-9, seconds - progress.last_point),
             "train/input_share": self.ready.waited / self.step_seconds,
         }
         if self.recorder:
             self.recorder.add(step.update, seconds, values)
-        progress.loss_sum, progress.count, progress.last_point = 0.0, 0, seconds
+        progress.loss_sum, progress.count, progress.steps, progress.last_point = 0.0, 0, 0, seconds
         self.ready.waited = self.step_seconds = 0.0
 
     def _validate(self) -> None:
