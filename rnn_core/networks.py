@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from rnn_core.heads.adaptive import AdaptiveHead
+from rnn_core.heads.crf import CrfHead
 from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.lanes import Window
 from rnn_core.models import KINDS
@@ -16,12 +17,13 @@ Config = TypeVar("Config")
 HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
     "softmax": lambda model, config: SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
+    "crf": lambda model, config: CrfHead(model.output_size, model.num_classes),
 }
 """A head for a model and its `Config`; a kind whose `Config` names none has a softmax."""
 
 
 class Network(nn.Module):
-    """`network(window, carry) -> (hidden_TBH, carry)`, then `network.loss` or `network.head.predict`."""
+    """`network(window, carry) -> (hidden_TBH, carry)`, then `loss`, `decide` or `head.predict`."""
 
     model: Any
     head: Any
@@ -36,7 +38,11 @@ class Network(nn.Module):
 
     def loss(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
         """Sum of the loss over the window's valid steps, in nats, and their count."""
-        return self.head.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB)
+        return self.head.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB, window.starts_TB)
+
+    def decide(self, window: Window, hidden_TBH: Tensor) -> Tensor:
+        """What the head answers at each step, as the targets are written; anything where there is padding."""
+        return self.head.decide(hidden_TBH, window.valid_TB, window.starts_TB)
 
     def initial_carry(self, lanes: int) -> Any:
         return self.model.initial_carry(lanes)

@@ -51,7 +51,9 @@ class AdaptiveHead(nn.Module):
         self.narrow = nn.ParameterList(_weight(width, hidden_size) for width in widths)
         self.inner = nn.ParameterList(_weight(size, width) for size, width in zip(sizes, widths, strict=True))
 
-    def loss(self, hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor) -> tuple[Tensor, int]:
+    def loss(
+        self, hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor, starts_TB: Tensor | None = None
+    ) -> tuple[Tensor, int]:
         """As `SoftmaxHead.loss`."""
         hidden_NH, targets_N, count = counted(hidden_TBH, targets_TB, valid_TB)
         cutoffs = torch.tensor(self.cutoffs, device=targets_N.device)
@@ -72,6 +74,10 @@ class AdaptiveHead(nn.Module):
         for (_, narrow, inner), cluster in zip(self._clusters(), clusters.split(1, -1), strict=True):
             parts.append(cluster + linear(linear(hidden, narrow, None), inner, None).log_softmax(-1))
         return torch.cat(parts, -1)
+
+    def decide(self, hidden_TBH: Tensor, valid_TB: Tensor, starts_TB: Tensor) -> Tensor:
+        """classes_TB, int64: the likeliest at each step."""
+        return self.predict(hidden_TBH).argmax(2)
 
     def _clusters(self) -> list[tuple[int, Tensor, Tensor]]:
         """First class, P_i and W_i of each cluster."""

@@ -36,13 +36,16 @@ class SoftmaxHead(nn.Module):
         # Zero: what is common is learnt from the data, not drawn.
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
-    def loss(self, hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor) -> tuple[Tensor, int]:
+    def loss(
+        self, hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor, starts_TB: Tensor | None = None
+    ) -> tuple[Tensor, int]:
         """Cross-entropy in nats, summed over the valid steps, and how many these are.
 
         Args:
             hidden_TBH: hidden states.
             targets_TB: int64, the right class of each valid step; anything elsewhere.
             valid_TB: bool. What stands at other steps is not read, and gets no gradient.
+            starts_TB: not read: each step's class is its own.
         """
         hidden_NH, targets_N, count = counted(hidden_TBH, targets_TB, valid_TB)
         return cross_entropy(hidden_NH, self.weight, self.bias, targets_N), count
@@ -50,3 +53,7 @@ class SoftmaxHead(nn.Module):
     def predict(self, hidden: Tensor) -> Tensor:
         """logits_..V of hidden_..H with any leading dimensions."""
         return linear(hidden, self.weight, self.bias)
+
+    def decide(self, hidden_TBH: Tensor, valid_TB: Tensor, starts_TB: Tensor) -> Tensor:
+        """classes_TB, int64: the likeliest at each step."""
+        return self.predict(hidden_TBH).argmax(2)
