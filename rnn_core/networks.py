@@ -37,8 +37,15 @@ class Network(nn.Module):
         return output
 
     def loss(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
-        """Sum of the loss over the window's valid steps, in nats, and their count."""
-        return self.head.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB, window.starts_TB)
+        """Sum of the loss over the window's valid steps, in nats, and their count.
+
+        In training a model may add a penalty: it counts in the gradient, and not in the value.
+        """
+        loss, count = self.head.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB, window.starts_TB)
+        if self.training and getattr(self.model, "penalised", False):
+            penalty = self.model.penalty(window, hidden_TBH)
+            loss = loss + (penalty - penalty.detach())
+        return loss, count
 
     def decide(self, window: Window, hidden_TBH: Tensor) -> Tensor:
         """What the head answers at each step, as the targets are written; anything where there is padding."""

@@ -196,8 +196,8 @@ def network_of(head: str) -> networks.Network:
 
 
 def test_it_learns_what_no_step_alone_shows() -> None:
-    """Tags 0 1 2 0 1 2 ... from anywhere, by words of which only the fourth says which; a forward network, so what stands
-    before it follows from the head's own scores between tags alone."""
+    """Tags 0 1 2 0 1 2 ... from anywhere, by words of which only the fourth says which. The network reads forward, so
+    the tags before that word follow from the head's own scores between tags alone."""
     torch.manual_seed(3)
     shift_B = torch.randint(3, (16,))
     targets_TB = (torch.arange(6)[:, None] + shift_B) % 3
