@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rnn_core.heads.adaptive import AdaptiveHead
 from rnn_core.heads.crf import CrfHead
+from rnn_core.heads.sequence import SequenceHead
 from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.lanes import Window
 from rnn_core.models import KINDS
@@ -18,12 +19,19 @@ HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
     "softmax": lambda model, config: SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
     "crf": lambda model, config: CrfHead(model.output_size, model.num_classes),
+    "sequence": lambda model, config: SequenceHead(
+        model.output_size, model.num_classes, config.read_out, bidirectional=config.bidirectional
+    ),
 }
-"""A head for a model and its `Config`; a kind whose `Config` names none has a softmax."""
+"""A head for a model and its `Config`, which names it in `head` (a field, or what is the same for all of the kind); a
+kind that names none has a softmax."""
 
 
 class Network(nn.Module):
-    """`network(window, carry) -> (hidden_TBH, carry)`, then `loss`, `decide` or `head.predict`."""
+    """`network(window, carry) -> (hidden_TBH, carry)`, then `loss`, `decide` or `head.predict`.
+
+    The hidden states are the head's input, for most kinds those of each step.
+    """
 
     model: Any
     head: Any
@@ -37,19 +45,21 @@ class Network(nn.Module):
         return output
 
     def loss(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
-        """Sum of the loss over the window's valid steps, in nats, and their count.
+        """Sum of the head's loss over the window, in nats, and of how many steps (or sequences) it is the sum.
 
         In training a model may add a penalty: it counts in the gradient, and not in the value.
         """
-        loss, count = self.head.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB, window.starts_TB)
+        loss: Tensor
+        loss, count = self.head.loss_of(window, hidden_TBH)
         if self.training and getattr(self.model, "penalised", False):
             penalty = self.model.penalty(window, hidden_TBH)
             loss = loss + (penalty - penalty.detach())
         return loss, count
 
     def decide(self, window: Window, hidden_TBH: Tensor) -> Tensor:
-        """What the head answers at each step, as the targets are written; anything where there is padding."""
-        return self.head.decide(hidden_TBH, window.valid_TB, window.starts_TB)
+        """What the head answers, written as the targets are."""
+        answer: Tensor = self.head.decide(window, hidden_TBH)
+        return answer
 
     def initial_carry(self, lanes: int) -> Any:
         return self.model.initial_carry(lanes)

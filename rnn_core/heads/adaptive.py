@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from rnn_core.errors import ConfigError
 from rnn_core.heads.cross_entropy import cross_entropy
-from rnn_core.heads.steps import counted
+from rnn_core.heads.steps import StepHead, counted
 from rnn_core.products import linear
 
 NARROWING = 4
 """How many times narrower each cluster's input is than that of the one before (the paper's choice)."""
 
 
-class AdaptiveHead(nn.Module):
+class AdaptiveHead(StepHead):
     """The loss is that of `nn.AdaptiveLogSoftmaxWithLoss(head_bias=True)`; gradients of all clusters are dense."""
 
     def __init__(self, hidden_size: int, num_classes: int, cutoffs: tuple[int, ...] | None):
@@ -51,9 +51,7 @@ class AdaptiveHead(nn.Module):
         self.narrow = nn.ParameterList(_weight(width, hidden_size) for width in widths)
         self.inner = nn.ParameterList(_weight(size, width) for size, width in zip(sizes, widths, strict=True))
 
-    def loss(
-        self, hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor, starts_TB: Tensor | None = None
-    ) -> tuple[Tensor, int]:
+    def loss(self, hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor) -> tuple[Tensor, int]:
         """As `SoftmaxHead.loss`."""
         hidden_NH, targets_N, count = counted(hidden_TBH, targets_TB, valid_TB)
         cutoffs = torch.tensor(self.cutoffs, device=targets_N.device)
@@ -74,10 +72,6 @@ class AdaptiveHead(nn.Module):
         for (_, narrow, inner), cluster in zip(self._clusters(), clusters.split(1, -1), strict=True):
             parts.append(cluster + linear(linear(hidden, narrow, None), inner, None).log_softmax(-1))
         return torch.cat(parts, -1)
-
-    def decide(self, hidden_TBH: Tensor, valid_TB: Tensor, starts_TB: Tensor) -> Tensor:
-        """classes_TB, int64: the likeliest at each step."""
-        return self.predict(hidden_TBH).argmax(2)
 
     def _clusters(self) -> list[tuple[int, Tensor, Tensor]]:
         """First class, P_i and W_i of each cluster."""

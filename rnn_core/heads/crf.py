@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rnn_core.heads.chains import Chains, Weights, expected, lay_out, likeliest
+from rnn_core.lanes import Window
 from rnn_core.products import linear
 
 
@@ -48,20 +49,24 @@ class CrfHead(nn.Module):
         loss = _Loss.apply(scores_MV, self.first, self.between, self.last, targets_M, chains)
         return loss, len(targets_M)
 
+    def loss_of(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
+        """`loss` of a window whose field `targets_TB` holds the targets."""
+        return self.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB, window.starts_TB)
+
     def predict(self, hidden: Tensor) -> Tensor:
         """scores_..V of each step alone, W h + b, of hidden_..H with any leading dimensions."""
         return linear(hidden, self.weight, self.bias)
 
-    def decide(self, hidden_TBH: Tensor, valid_TB: Tensor, starts_TB: Tensor) -> Tensor:
+    def decide(self, window: Window, hidden_TBH: Tensor) -> Tensor:
         """classes_TB, int64: those of the likeliest labelling of each sequence; 0 where there is padding."""
-        chains, scores_MV = self._chains(hidden_TBH, valid_TB, starts_TB)
-        return _put_back(likeliest(chains, scores_MV, self._weights()), chains, valid_TB)
+        chains, scores_MV = self._chains(hidden_TBH, window.valid_TB, window.starts_TB)
+        return _put_back(likeliest(chains, scores_MV, self._weights()), chains, window.valid_TB)
 
-    def marginals(self, hidden_TBH: Tensor, valid_TB: Tensor, starts_TB: Tensor) -> Tensor:
+    def marginals(self, window: Window, hidden_TBH: Tensor) -> Tensor:
         """p_TBV of each class at each step, whatever the classes of the others; 0 where there is padding."""
-        chains, scores_MV = self._chains(hidden_TBH, valid_TB, starts_TB)
+        chains, scores_MV = self._chains(hidden_TBH, window.valid_TB, window.starts_TB)
         chosen_MV = expected(chains, scores_MV, self._weights()).chosen_MV
-        return _put_back(chosen_MV.to(scores_MV.dtype), chains, valid_TB)
+        return _put_back(chosen_MV.to(scores_MV.dtype), chains, window.valid_TB)
 
     def _chains(self, hidden_TBH: Tensor, valid_TB: Tensor, starts_TB: Tensor) -> tuple[Chains, Tensor]:
         chains = lay_out(starts_TB, valid_TB)

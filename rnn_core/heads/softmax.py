@@ -5,11 +5,11 @@ from torch import Tensor, nn
 
 from rnn_core.errors import ConfigError
 from rnn_core.heads.cross_entropy import cross_entropy
-from rnn_core.heads.steps import counted
+from rnn_core.heads.steps import StepHead, counted
 from rnn_core.products import linear
 
 
-class SoftmaxHead(nn.Module):
+class SoftmaxHead(StepHead):
     """p(class v) at a step = softmax(W h + b)_v."""
 
     def __init__(self, hidden_size: int, num_classes: int, weight: Tensor | None = None):
@@ -36,16 +36,13 @@ class SoftmaxHead(nn.Module):
         # Zero: what is common is learnt from the data, not drawn.
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
-    def loss(
-        self, hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor, starts_TB: Tensor | None = None
-    ) -> tuple[Tensor, int]:
+    def loss(self, hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor) -> tuple[Tensor, int]:
         """Cross-entropy in nats, summed over the valid steps, and how many these are.
 
         Args:
             hidden_TBH: hidden states.
             targets_TB: int64, the right class of each valid step; anything elsewhere.
             valid_TB: bool. What stands at other steps is not read, and gets no gradient.
-            starts_TB: not read: each step's class is its own.
         """
         hidden_NH, targets_N, count = counted(hidden_TBH, targets_TB, valid_TB)
         return cross_entropy(hidden_NH, self.weight, self.bias, targets_N), count
@@ -53,7 +50,3 @@ class SoftmaxHead(nn.Module):
     def predict(self, hidden: Tensor) -> Tensor:
         """logits_..V of hidden_..H with any leading dimensions."""
         return linear(hidden, self.weight, self.bias)
-
-    def decide(self, hidden_TBH: Tensor, valid_TB: Tensor, starts_TB: Tensor) -> Tensor:
-        """classes_TB, int64: the likeliest at each step."""
-        return self.predict(hidden_TBH).argmax(2)

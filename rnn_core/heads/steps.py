@@ -1,6 +1,28 @@
-"""Which steps of a window a head reads."""
+"""Heads whose loss is a sum over steps, and which steps of a window they read."""
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from rnn_core.lanes import Window
+
+
+class StepHead(nn.Module):
+    """A head for which each valid step has its target, and counts."""
+
+    def loss(self, hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor) -> tuple[Tensor, int]:
+        """Sum of the loss over the valid steps, and how many these are."""
+        raise NotImplementedError
+
+    def loss_of(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
+        """`loss` of a window whose field `targets_TB` holds the targets."""
+        return self.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB)
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Scores of all classes, of hidden_..H with any leading dimensions."""
+        raise NotImplementedError
+
+    def decide(self, window: Window, hidden_TBH: Tensor) -> Tensor:
+        """classes_TB, int64: the likeliest at each step; anything where there is padding."""
+        return self.predict(hidden_TBH).argmax(2)
 
 
 def counted(hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor) -> tuple[Tensor, Tensor, int]:

@@ -53,6 +53,10 @@ def labellings(head: CrfHead, hidden_TBH: Tensor, steps: list[tuple[int, int]]) 
     return ways, torch.stack(found)
 
 
+def window_of(starts_TB: Tensor, valid_TB: Tensor, **fields: Tensor) -> Window:
+    return Window(fields=fields, starts_TB=starts_TB, valid_TB=valid_TB, epoch=0)
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Tensor, Tensor, int, int]:
     steps, lanes, classes = draw(st.integers(1, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
@@ -92,8 +96,10 @@ def test_loss_gradients_and_decisions_are_those_of_all_labellings_written_out(
         other = torch.zeros_like(gradient) if other is None else other
         torch.testing.assert_close(gradient, other, rtol=1e-9, atol=1e-9)
     with torch.no_grad():
-        assert torch.equal(head.decide(hidden_TBH, valid_TB, starts_TB), best_TB)
-        torch.testing.assert_close(head.marginals(hidden_TBH, valid_TB, starts_TB), p_TBV, rtol=1e-9, atol=1e-9)
+        assert torch.equal(head.decide(window_of(starts_TB, valid_TB), hidden_TBH), best_TB)
+        torch.testing.assert_close(
+            head.marginals(window_of(starts_TB, valid_TB), hidden_TBH), p_TBV, rtol=1e-9, atol=1e-9
+        )
 
 
 @settings(deadline=None, max_examples=60)
@@ -160,7 +166,7 @@ def test_padding_is_not_read_and_an_empty_window_costs_nothing() -> None:
     none.backward()
     assert (none.item(), count) == (0, 0)
     assert all((parameter.grad == 0).all() for parameter in head.parameters())
-    assert (head.decide(hidden_TBH, torch.zeros_like(valid_TB), starts_TB) == 0).all()
+    assert (head.decide(window_of(starts_TB, torch.zeros_like(valid_TB)), hidden_TBH) == 0).all()
 
 
 def test_without_scores_between_it_is_a_softmax() -> None:
@@ -171,9 +177,9 @@ def test_without_scores_between_it_is_a_softmax() -> None:
     softmax = SoftmaxHead(H, 3).double()
     with torch.no_grad():
         head.weight.copy_(softmax.weight)
-    marks = (hidden_TBH, targets_TB, valid_TB, starts_TB)
-    torch.testing.assert_close(head.loss(*marks)[0], softmax.loss(*marks)[0])
-    decided = [h.decide(hidden_TBH, valid_TB, starts_TB)[valid_TB] for h in (head, softmax)]
+    window = window_of(starts_TB, valid_TB, targets_TB=targets_TB)
+    torch.testing.assert_close(head.loss_of(window, hidden_TBH)[0], softmax.loss_of(window, hidden_TBH)[0])
+    decided = [h.decide(window, hidden_TBH)[valid_TB] for h in (head, softmax)]
     assert torch.equal(*decided)
 
 
@@ -205,12 +211,8 @@ def test_it_learns_what_no_step_alone_shows() -> None:
     words_TB[3] = 2 + targets_TB[3] % 3
     starts_TB = torch.zeros(6, 16, dtype=torch.bool)
     starts_TB[0] = True
-    window = Window(
-        fields={"words_TB": words_TB, "targets_TB": targets_TB},
-        starts_TB=starts_TB,
-        valid_TB=~starts_TB | True,
-        epoch=0,
-    )
+    valid_TB = torch.ones_like(starts_TB)
+    window = window_of(starts_TB, valid_TB, words_TB=words_TB, targets_TB=targets_TB)
     right = {}
     for name in ("softmax", "crf"):
         network = network_of(name)
