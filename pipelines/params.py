@@ -11,6 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from pipelines import paths
+from rnn_core.averaging import AveragingConfig
 from rnn_core.config import flatten, from_mapping, merge, to_mapping
 from rnn_core.errors import ConfigError
 from rnn_core.optim import OptimizerConfig, ScheduleConfig
@@ -31,6 +32,8 @@ class Train:
     """Parallel streams of the global batch; workers divide them."""
     window: int
     """k1: steps of all lanes whose loss is found together."""
+    window_spread: float = 0.0
+    """Standard deviation of the windows' lengths in training, in steps; the learning rate goes with the length."""
     k2: int
     """Steps that gradient flows through, at least `window`."""
     accumulate: int = 1
@@ -44,6 +47,8 @@ class Train:
     """Bound on the norm of the gradient of the mean loss."""
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
+    averaging: AveragingConfig | None = None
+    """Of the weights, which are then validated and kept as their mean; null keeps them as they are."""
     validations_per_epoch: int
     patience: int | None
     """Validations without a better score after which training stops; null never stops early."""
@@ -67,6 +72,10 @@ class Train:
         if self.graph and (self.k2 != self.window or self.accumulate != 1):
             found = f"graph is true with k2 {self.k2} and accumulate {self.accumulate}"
             raise ValueError(f"{found}: a graph holds one window, write {self.window} and 1")
+        if not 0 <= self.window_spread < self.window:
+            raise ValueError(f"window_spread is {self.window_spread}, wanted is a number from 0 to below window")
+        if self.window_spread and self.k2 != self.window:
+            raise ValueError(f"k2 is {self.k2} with windows of varying length, wanted is window, {self.window}")
         if self.clip <= 0:
             raise ValueError(f"clip is {self.clip}, wanted is a number above 0")
         if not self.carry and self.k2 != self.window:

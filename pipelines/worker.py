@@ -12,7 +12,7 @@ import fcntl
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from torch import Tensor
 from pipelines import files, networks, paths, tasks
 from pipelines.params import Train
 from pipelines.points import Recorder
-from rnn_core import bptt, checkpoint, memory, optim, products
+from rnn_core import averaging, bptt, checkpoint, memory, optim, products
 from rnn_core.arrow import read_split
 from rnn_core.errors import ConfigError, DataError, UserError
 from rnn_core.graph import Captured, CudaGraphs
 from rnn_core.lanes import Windows, lane_slice
 from rnn_core.models import KINDS
 from rnn_core.prefetch import Prefetched
+from rnn_core.varied import relative_length, varied
 
 LOCK_SECONDS = 60
 """How long a worker waits for one that is still dying to let go of the folder."""
@@ -102,6 +103,10 @@ class Progress:
     best_update: int = 0
     waited: int = 0
     """Validations since the best one."""
+    scores: list[float] = field(default_factory=list)
+    """Of all validations."""
+    averaged_from: int | None = None
+    """Updates done when averaging began."""
 
 
 class _Training:
@@ -133,6 +138,7 @@ class _Training:
             optimizer=optim.optimizer(settings.optimizer, self.network.parameters()),
             carry=self.network.initial_carry(self.windows.width),
         )
+        self.direction = self.task.METRICS[job.metric]
         self.progress = Progress()
         self._resume()
         self.began = time.monotonic() - self.progress.seconds
@@ -154,6 +160,7 @@ class _Training:
             progress.loss_sum += step.loss * step.count
             progress.count += step.count
             progress.steps += step.steps
+            self._average()
             at_end = step.update == self.total
             if at_end or step.update % settings.point_steps == 0:
                 self._point(step)
@@ -170,14 +177,29 @@ class _Training:
         return bptt.fit(
             self.state,
             self.ready,
-            rate=lambda update: settings.optimizer.rate * schedule(update),
+            rate=lambda update: settings.optimizer.rate * schedule(update) * self._length(update),
             clip=settings.clip,
-            k2=settings.k2,
+            k2=None if settings.window_spread else settings.k2,
             accumulate=settings.accumulate,
             bfloat16=self.bfloat16,
             reduce=_reduce,
             capture=(lambda function: Captured(function, CudaGraphs(self.device))) if self.graph else None,
         )
+
+    def _length(self, update: int) -> float:
+        """Of an update's windows as a share of the usual one."""
+        windows = range(update * self.job.train.accumulate, (update + 1) * self.job.train.accumulate)
+        return sum(relative_length(self.windows.filling, number) for number in windows) / len(windows)
+
+    def _average(self) -> None:
+        """The present weights into their mean, once that has begun."""
+        settings, progress, update = self.job.train.averaging, self.progress, self.state.update
+        if settings is None:
+            return
+        if progress.averaged_from is not None:
+            averaging.add(self.state.average, self.network, settings, update - progress.averaged_from)
+        elif averaging.due(settings, update / self.per_epoch, progress.scores, self.direction):
+            progress.averaged_from = update
 
     def _resume(self) -> None:
         """From the newest training state, this worker's lanes of its carry; else from what the task begins with."""
@@ -205,7 +227,11 @@ class _Training:
         self.ready.waited = self.step_seconds = 0.0
 
     def _validate(self) -> None:
-        """Score on the validation split; the weights of the best one are kept in `best/`."""
+        """Score on the validation split, by the weights' mean where there is one; the best are kept in `best/`."""
+        with averaging.averaged(self.network, self.state.average):
+            self._keep_if_best()
+
+    def _keep_if_best(self) -> None:
         job, progress = self.job, self.progress
         sums = self.task.measure(self.network, self.validation, self.sidecar)
         _reduce(list(sums.values()))
@@ -213,7 +239,8 @@ class _Training:
         score = metrics[job.metric]
         if self.recorder:
             self.recorder.add(self.state.update, self._seconds(), {f"validation/{k}": v for k, v in metrics.items()})
-        if progress.best is not None and not _better(score, progress.best, self.task.METRICS[job.metric]):
+        progress.scores.append(score)
+        if progress.best is not None and not _better(score, progress.best, self.direction):
             progress.waited += 1
             return
         progress.best, progress.best_metrics = score, metrics
@@ -270,6 +297,8 @@ def split_windows(
     filling = KINDS[kind].filling(
         columns, lanes=settings.lanes, window=settings.window, seed=seed, carries=settings.carry
     )
+    if seed is not None:
+        filling = varied(filling, settings.window_spread, seed)
     return Windows(filling=filling, assemble=KINDS[kind].assemble(columns), lanes=lanes, seed=seed)
 
 

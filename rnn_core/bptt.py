@@ -17,7 +17,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -54,6 +54,8 @@ class TrainState:
     """At the beginning of the steps that the next update recomputes; only this worker's lanes."""
     update: int = 0
     """Updates done."""
+    average: dict[str, Tensor] = field(default_factory=dict)
+    """The mean of the weights by name (`rnn_core/averaging.py`), where there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,7 @@ def _sums(
 
 
 def _recordable(network: Any, parameters: list[nn.Parameter], bfloat16: bool) -> Callable[..., Any]:
-    """A function that waits for nothing: window and carry -> (loss, count, steps), the carry after it, and the gradients."""
+    """A function that waits for nothing: window and carry -> (loss, count, steps), the carry after it, gradients."""
 
     def gradients(window: Window, carry: Carry) -> tuple[Tensor, Carry, list[Tensor]]:
         for parameter in parameters:

@@ -50,6 +50,7 @@ def save(folder: Path, state: TrainState, carry: Carry, *, key: str, facts: Mapp
     tensors = {
         **{f"network.{name}": tensor for name, tensor in _distinct(state.network).items()},
         **_optimizer_tensors(state),
+        **{f"average.{name}": tensor for name, tensor in state.average.items()},
         **{f"carry.{place}": tensor for place, tensor in _leaves(carry)},
     }
     target = folder / f"step-{state.update:08d}"
@@ -179,6 +180,9 @@ def _restore(state: TrainState, tensors: Mapping[str, Tensor]) -> None:
             parameter = parameters[name]
             place = "cpu" if slot == "step" and parameter.device.type == "cpu" else parameter.device
             state.optimizer.state[parameter][slot] = tensor.to(place)
+        elif key.startswith("average."):
+            name = key.removeprefix("average.")
+            state.average[name] = tensor.to(parameters[name].device)
 
 
 def _leaves(carry: Carry, place: str = "") -> list[tuple[str, Tensor]]:

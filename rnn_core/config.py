@@ -5,6 +5,7 @@ No value is converted on the way: YAML reads `1e-3` as text, and text is no numb
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -86,6 +87,13 @@ def check_rates(where: str, **rates: float) -> None:
     for name, rate in rates.items():
         if not 0 <= rate < 1:
             raise ConfigError(f"{where}.{name}", f"found {rate}", "a rate from 0 to below 1 is wanted")
+
+
+def check_amounts(where: str, **amounts: float) -> None:
+    """Raises ConfigError, at `where.<name>`, for the first of these that is below 0 or no number."""
+    for name, amount in amounts.items():
+        if not 0 <= amount < math.inf:
+            raise ConfigError(f"{where}.{name}", f"found {amount}", "a number from 0 on is wanted")
 
 
 def _value(wanted: Any, value: Any, where: str) -> Any:

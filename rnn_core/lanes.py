@@ -107,16 +107,20 @@ class Stream:
         self.lanes, self.window, self.carries = lanes, window, carries
         self._offsets_N, self._lengths_N, self._seed = offsets_N, lengths_N, seed
         self._total = int(lengths_N.sum())
-        self._lane_steps = math.ceil(self._total / lanes)
-        self.windows_per_epoch = math.ceil(self._lane_steps / window)
+        self.lane_steps = math.ceil(self._total / lanes)
+        self.windows_per_epoch = math.ceil(self.lane_steps / window)
         self._ordered: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
 
     def place(self, epoch: int, step: int, lanes: slice) -> tuple[Positions, NDArray[np.bool_]]:
+        return self.span(epoch, step * self.window, (step + 1) * self.window, lanes)
+
+    def span(self, epoch: int, begin: int, end: int, lanes: slice) -> tuple[Positions, NDArray[np.bool_]]:
+        """As `place`, of the steps begin..end-1 of each lane."""
         order_N, begins_N = self._order(epoch)
-        in_lane_T1 = (step * self.window + np.arange(self.window))[:, None]
-        first_1B = np.arange(self.lanes)[None, lanes] * self._lane_steps
+        in_lane_T1 = np.arange(begin, end)[:, None]
+        first_1B = np.arange(self.lanes)[None, lanes] * self.lane_steps
         step_TB = first_1B + in_lane_T1
-        valid_TB = (in_lane_T1 < self._lane_steps) & (step_TB < self._total)
+        valid_TB = (in_lane_T1 < self.lane_steps) & (step_TB < self._total)
         sequence_TB = np.searchsorted(begins_N, np.where(valid_TB, step_TB, 0), side="right") - 1
         within_TB = step_TB - begins_N[sequence_TB]
         positions_TB = np.where(valid_TB, self._offsets_N[order_N[sequence_TB]] + within_TB, -1)
@@ -128,6 +132,11 @@ class Stream:
     @property
     def pad_share(self) -> float:
         return 1 - self._total / (self.windows_per_epoch * self.window * self.lanes)
+
+    @property
+    def lane_pad_share(self) -> float:
+        """What of it no division into windows would save."""
+        return 1 - self._total / (self.lane_steps * self.lanes)
 
     def _order(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The epoch's order of the sequences, and the step at which each begins in it."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from rnn_core.heads.adaptive import AdaptiveHead
+from rnn_core.heads.crf import CrfHead
 from rnn_core.heads.sequence import SequenceHead
 from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.lanes import Window
@@ -17,6 +18,7 @@ Config = TypeVar("Config")
 HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
     "softmax": lambda model, config: SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
+    "crf": lambda model, config: CrfHead(model.output_size, model.num_classes),
     "sequence": lambda model, config: SequenceHead(
         model.output_size, model.num_classes, config.read_out, bidirectional=config.bidirectional
     ),
@@ -26,7 +28,7 @@ kind that names none has a softmax."""
 
 
 class Network(nn.Module):
-    """`network(window, carry) -> (hidden_TBH, carry)`, then `network.loss` or `network.head.predict`.
+    """`network(window, carry) -> (hidden_TBH, carry)`, then `loss`, `decide` or `head.predict`.
 
     The hidden states are the head's input, for most kinds those of each step.
     """
@@ -43,9 +45,21 @@ class Network(nn.Module):
         return output
 
     def loss(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
-        """Sum of the head's loss over the window, in nats, and of how many steps (or sequences) it is the sum."""
-        loss: tuple[Tensor, int] = self.head.loss_of(window, hidden_TBH)
-        return loss
+        """Sum of the head's loss over the window, in nats, and of how many steps (or sequences) it is the sum.
+
+        In training a model may add a penalty: it counts in the gradient, and not in the value.
+        """
+        loss: Tensor
+        loss, count = self.head.loss_of(window, hidden_TBH)
+        if self.training and getattr(self.model, "penalised", False):
+            penalty = self.model.penalty(window, hidden_TBH)
+            loss = loss + (penalty - penalty.detach())
+        return loss, count
+
+    def decide(self, window: Window, hidden_TBH: Tensor) -> Tensor:
+        """What the head answers, written as the targets are."""
+        answer: Tensor = self.head.decide(window, hidden_TBH)
+        return answer
 
     def initial_carry(self, lanes: int) -> Any:
         return self.model.initial_carry(lanes)

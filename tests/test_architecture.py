@@ -38,6 +38,8 @@ ALLOWED_IN_CORE = {
     "memory": (),
     "packing": (),
     "lanes": ("arrow", "dropout", "packing"),
+    "varied": ("lanes",),
+    "averaging": (),
     "spelling": ("arrow", "lanes", "packing"),
     "metrics": (),
     "decoding": (),

@@ -168,7 +168,7 @@ def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
     loss = torch.zeros((), dtype=torch.float64)
     for window, hidden_TBH in bptt.read(network, windows, network.initial_carry(windows.width)):
         loss += network.loss(window, hidden_TBH)[0].double().cpu()
-        answered_TB = network.head.predict(hidden_TBH).argmax(2)
+        answered_TB = network.decide(window, hidden_TBH)
         cells_TB = window.fields["targets_TB"] * size + answered_TB
         new_TB = window.fields["words_TB"] == tagging.UNKNOWN
         everything += torch.bincount(cells_TB[window.valid_TB].cpu(), minlength=size * size)
@@ -204,9 +204,9 @@ def answers(network: Network, inputs: list[str], sidecar: Sidecar) -> list[dict[
     filling = tagging.filling(columns, lanes=lanes, window=longest, seed=None, carries=False)
     windows = Windows(filling=filling, assemble=tagging.assemble(columns), lanes=slice(0, lanes))
     tags = np.zeros(len(columns["words"].values), np.int64)
-    for step, (_, hidden_TBH) in enumerate(bptt.read(network, windows, ())):
+    for step, (window, hidden_TBH) in enumerate(bptt.read(network, windows, ())):
         positions_TB, _ = filling.place(0, step, windows.lanes)
-        answered_TB = network.head.predict(hidden_TBH).argmax(2).cpu().numpy()
+        answered_TB = network.decide(window, hidden_TBH).cpu().numpy()
         tags[positions_TB[positions_TB >= 0]] = answered_TB[positions_TB >= 0]
     offsets = columns["words"].offsets
     named = [[sidecar["tags"][tag] for tag in tags[a:b]] for a, b in itertools.pairwise(offsets)]

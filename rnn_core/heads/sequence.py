@@ -41,3 +41,7 @@ class SequenceHead(nn.Module):
         """logits_NV of the window's sequences, lane by lane and in each lane in their order."""
         where = sequences(window.starts_TB, window.valid_TB)
         return linear(READ_OUTS[self.read_out](hidden_TBH, where, self.bidirectional), self.weight, self.bias)
+
+    def decide(self, window: Window, hidden_TBH: Tensor) -> Tensor:
+        """classes_N, int64: the likeliest of each sequence."""
+        return self.predict(window, hidden_TBH).argmax(1)

@@ -22,6 +22,14 @@ class StepHead(nn.Module):
         """`loss` of a window whose field `targets_TB` holds the targets."""
         return self.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB)
 
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Scores of all classes, of hidden_..H with any leading dimensions."""
+        raise NotImplementedError
+
+    def decide(self, window: Window, hidden_TBH: Tensor) -> Tensor:
+        """classes_TB, int64: the likeliest at each step; anything where there is padding."""
+        return self.predict(hidden_TBH).argmax(2)
+
 
 def counted(hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor) -> tuple[Tensor, Tensor, Any]:
     """hidden_NH and targets_N of the N valid steps, and N. What stands at other steps gets no gradient.

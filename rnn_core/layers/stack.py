@@ -30,6 +30,10 @@ class StackConfig:
     """On the first layer's input."""
     dropout: float
     """On what each layer says: between layers and on the output."""
+    output_dropout: float | None = None
+    """On the output, if it is to be another rate than between layers."""
+    last_size: int | None = None
+    """H of the last layer, if it is to be another than that of those below."""
     weight_dropout: float = 0.0
     """On each layer's recurrent matrix."""
     zoneout: float = 0.0
@@ -46,11 +50,26 @@ class StackConfig:
         check_whole("model", hidden_size=self.hidden_size, num_layers=self.num_layers)
         check_rates("model", input_dropout=self.input_dropout, dropout=self.dropout)
         check_rates("model", weight_dropout=self.weight_dropout, zoneout=self.zoneout)
+        check_rates("model", output_dropout=self.output_dropout or 0.0)
+        if self.last_size is not None:
+            check_whole("model", last_size=self.last_size)
         if self.memory_length is not None and self.memory_length < 2:
             raise ConfigError("model.memory_length", f"found {self.memory_length}", "null, or steps from 2 on")
         if self.connection != "none" and self.num_layers < 2:
             found = f"found {self.connection} with model.num_layers: {self.num_layers}"
             raise ConfigError("model.connection", found, "none, or two layers and more")
+
+    @property
+    def hidden_sizes(self) -> list[int]:
+        """H of each layer."""
+        last = self.hidden_size if self.last_size is None else self.last_size
+        return [self.hidden_size] * (self.num_layers - 1) + [last]
+
+    @property
+    def output_rates(self) -> list[float]:
+        """Dropout on what each layer says."""
+        last = self.dropout if self.output_dropout is None else self.output_dropout
+        return [self.dropout] * (self.num_layers - 1) + [last]
 
 
 class Stack(nn.Module):
@@ -73,14 +92,16 @@ class Stack(nn.Module):
             ConfigError: no such cell, or one that lacks what a setting works on.
         """
         super().__init__()
-        self.output_size = config.hidden_size * (2 if bidirectional else 1)
-        sizes = [input_size] + [self.output_size] * (config.num_layers - 1)
-        self._rates = [config.input_dropout] + [config.dropout] * config.num_layers
+        *between, self.output_size = outputs = [size * (2 if bidirectional else 1) for size in config.hidden_sizes]
+        sizes = list(zip([input_size, *between], config.hidden_sizes, strict=True))
+        self._rates = [config.input_dropout, *config.output_rates]
         self._first_mask, numbers = first_mask, itertools.count(first_mask + len(self._rates))
-        self.forwards = nn.ModuleList(_layer(config, size, next(numbers)) for size in sizes)
-        self.backwards = nn.ModuleList(_layer(config, size, next(numbers)) for size in sizes if bidirectional)
+        self.forwards = nn.ModuleList(_layer(config, *size, next(numbers)) for size in sizes)
+        self.backwards = nn.ModuleList(_layer(config, *size, next(numbers)) for size in sizes if bidirectional)
         self.next_mask = next(numbers)
-        self.connections = nn.ModuleList(connection(config.connection, size, self.output_size) for size in sizes)
+        self.connections = nn.ModuleList(
+            connection(config.connection, size, output) for (size, _), output in zip(sizes, outputs, strict=True)
+        )
 
     def forward(
         self, x_TBD: Tensor, starts_TB: Tensor, carry: tuple[State, ...], draws: Draws | None
@@ -119,8 +140,8 @@ class Stack(nn.Module):
         return x_TBD * draws.mask(self._first_mask + place, x_TBD.shape[2], self._rates[place], x_TBD)
 
 
-def _layer(config: StackConfig, input_size: int, number: int) -> Layer:
-    cell = cells.make(config.cell, input_size, config.hidden_size)
+def _layer(config: StackConfig, input_size: int, hidden_size: int, number: int) -> Layer:
+    cell = cells.make(config.cell, input_size, hidden_size)
     _check(config, cell)
     if config.initialisation == "orthogonal":
         cell.orthogonal()

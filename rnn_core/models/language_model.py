@@ -1,7 +1,8 @@
 """An endless stream: at each step the next element is predicted from all before it.
 
 Mikolov et al. 2010 (Recurrent neural network based language model); Zaremba et al. 2014 for the stack and where
-dropout stands; Gal and Ghahramani 2016 for one mask a lane and window; Press and Wolf 2017 for tied weights.
+dropout stands; Gal and Ghahramani 2016 for one mask a lane and window; Press and Wolf 2017 for tied weights; Merity et
+al. 2017 (Regularizing and optimizing LSTM language models) for dropped words and penalties on what the layers say.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
-from rnn_core.config import check_whole
+from rnn_core.config import check_amounts, check_rates, check_whole
+from rnn_core.dropout import Draws
 from rnn_core.lanes import Assemble, Positions, Stream, Window, Windows
 from rnn_core.layers import Stack, StackConfig
 from rnn_core.products import Linear
@@ -23,6 +25,12 @@ class Config(StackConfig):
     embedding_size: int
     tie: bool
     """One matrix for embeddings and output weights."""
+    embedding_dropout: float = 0.0
+    """Share of the vocabulary whose embeddings are zeros for a window."""
+    activation_penalty: float = 0.0
+    """alpha: on the mean square of what the network says, after dropout."""
+    change_penalty: float = 0.0
+    """beta: on the mean square of what changes in it from step to step."""
     head: Literal["softmax", "adaptive"] = "softmax"
     """A name in `rnn_core.networks.HEADS`."""
     cutoffs: tuple[int, ...] | None = None
@@ -31,6 +39,8 @@ class Config(StackConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole("model", embedding_size=self.embedding_size)
+        check_rates("model", embedding_dropout=self.embedding_dropout)
+        check_amounts("model", activation_penalty=self.activation_penalty, change_penalty=self.change_penalty)
         if self.head == "adaptive" and self.tie:
             raise ValueError("tie is true with head: adaptive, whose clusters have weights of other widths")
         if self.head != "adaptive" and self.cutoffs is not None:
@@ -53,19 +63,43 @@ class Model(nn.Module):
         self.stack = Stack(config, config.embedding_size)
         self.num_classes = sizes.vocabulary
         self.tied_weight = self.embedding.weight if config.tie else None
-        self.output_size = config.embedding_size if config.tie else config.hidden_size
+        self.output_size = config.embedding_size if config.tie else self.stack.output_size
         self.project: nn.Module = nn.Identity()
-        if self.output_size != config.hidden_size:
-            self.project = Linear(config.hidden_size, self.output_size)
+        if self.output_size != self.stack.output_size:
+            self.project = Linear(self.stack.output_size, self.output_size)
+        self._embedding_dropout = config.embedding_dropout
+        self._penalties = config.activation_penalty, config.change_penalty
+        self.penalised = any(self._penalties)
 
     def forward(self, window: Window, carry: Any) -> tuple[Tensor, Any]:
-        x_TBE = self.embedding(window.fields["tokens_TB"])
         draws = window.draws if self.training else None
+        x_TBE = self._embedded(window.fields["tokens_TB"], draws)
         h_TBH, carry = self.stack(x_TBE, window.starts_TB, carry, draws)
         return self.project(h_TBH), carry
 
     def initial_carry(self, lanes: int) -> Any:
         return self.stack.initial_carry(lanes, self.embedding.weight)
+
+    def penalty(self, window: Window, hidden_TBH: Tensor) -> Tensor:
+        """Sum over the valid steps of alpha |h_t|^2 / H + beta |h_t - h_t-1|^2 / H, no difference over a mark.
+
+        Merity et al. 2017 (Revisiting activation regularization for language RNNs). They take the differences before
+        dropout; after it, with a mask that lasts the window, their mean is 1 / (1 - rate) times that.
+        """
+        alpha, beta = self._penalties
+        square_TB = alpha * hidden_TBH.square().mean(2)
+        change_TB = beta * (hidden_TBH[1:] - hidden_TBH[:-1]).square().mean(2)
+        apart_TB = window.starts_TB[1:] | ~window.valid_TB[1:]
+        return square_TB.masked_fill(~window.valid_TB, 0).sum() + change_TB.masked_fill(apart_TB, 0).sum()
+
+    def _embedded(self, tokens_TB: Tensor, draws: Draws | None) -> Tensor:
+        """x_TBE; a dropped word is a row of zeros wherever it stands in the window."""
+        x_TBE = self.embedding(tokens_TB)
+        if draws is None or not self._embedding_dropout:
+            return x_TBE
+        words = len(self.embedding.weight), 1
+        mask_V1 = draws.weight_mask(self.stack.next_mask, words, self._embedding_dropout, self.embedding.weight)
+        return x_TBE * mask_V1[tokens_TB]
 
 
 def filling(columns: Columns, *, lanes: int, window: int, seed: int | None, carries: bool) -> Stream:

@@ -5,7 +5,7 @@ characters. Each distinct word of a window is spelled once: the words' character
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -46,6 +46,8 @@ class Config(StackConfig):
     """Words rarer in training are known by their spelling only."""
     characters: CharacterConfig | None
     """None reads no spelling."""
+    head: Literal["softmax", "crf"] = "softmax"
+    """A name in `rnn_core.networks.HEADS`: each tag on its own, or all of a sentence together."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
