@@ -29,7 +29,7 @@ ALLOWED_IN_CORE = {
     "dropout": (),
     "kernels": ("cells", "products"),
     "layers": ("cells", "kernels", "dropout", "products"),
-    "attention": (),
+    "attention": ("products",),
     "models": ("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
     "heads": ("dropout", "products"),
     "arrow": (),
