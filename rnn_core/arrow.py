@@ -38,6 +38,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "language_model": _schema(tokens=_IDS, first=pa.bool_()),
     # words and tags of a sentence; characters: those of all its words; ends: where each word ends in `characters`.
     "tagging": _schema(words=_IDS, tags=_IDS, characters=_IDS, ends=_IDS),
+    # target and source: two sequences that say the same, each with its end.
+    "transduction": _schema(target=_IDS, source=_IDS),
 }
 
 
