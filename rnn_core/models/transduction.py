@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rnn_core import decoding
 from rnn_core.arrow import Columns
 from rnn_core.attention import Memory
 from rnn_core.buckets import Buckets
@@ -175,6 +176,35 @@ def assemble(columns: Columns) -> Assemble:
         }
 
     return fields
+
+
+def answers(network: Any, window: Window) -> list[list[int]]:
+    """The network's answer to each lane's source, by the search of its settings; [] where a lane holds no pair.
+
+    Args:
+        network: of this kind, in evaluation.
+    """
+    memory = network.model.encode(window.fields)
+    # Hardly a sentence is twice as long in another language; a loop that never ends would be.
+    longest_B = torch.where(window.valid_TB[0], 2 * window.fields["source_valid_SB"].sum(0) + 10, 0)
+    return decoding.search(
+        decoding.steps(network.model, network.head),
+        memory,
+        network.model.start(memory),
+        begin=BEGIN,
+        end=END,
+        longest_B=longest_B,
+        config=network.model.config.search,
+    )
+
+
+def losses(network: Any, window: Window, hidden_TBO: Tensor) -> list[float]:
+    """Of each lane's right target, the mean over its tokens, in nats."""
+    log_p_TBV = network.head.predict(hidden_TBO).log_softmax(2)
+    right_TB = log_p_TBV.gather(2, window.fields["targets_TB"][:, :, None]).squeeze(2)
+    mean_B = right_TB.masked_fill(~window.valid_TB, 0).sum(0) / window.valid_TB.sum(0).clamp(min=1)
+    found: list[float] = (-mean_B).tolist()
+    return found
 
 
 def pad_shares(windows: Windows) -> dict[str, float]:
