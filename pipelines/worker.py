@@ -179,7 +179,8 @@ class _Training:
             self.ready,
             rate=lambda update: settings.optimizer.rate * schedule(update) * self._length(update),
             clip=settings.clip,
-            k2=None if settings.window_spread else settings.k2,
+            # Where nothing is carried a window is as long as its kind makes it.
+            k2=settings.k2 if settings.carry and not settings.window_spread else None,
             accumulate=settings.accumulate,
             bfloat16=self.bfloat16,
             reduce=_reduce,

@@ -7,5 +7,7 @@ Shape suffixes, used on every tensor here:
     D  input features               H  hidden features of one direction
     G  gates times hidden features  V  classes or words of a vocabulary
     N  sequences of a window        E  embedding features
+    S  places of a memory           M  its features
+    A  features of attention        K  hypotheses of a search
 `x_TBD` is a window of inputs, `h_BH` a state at one step.
 """

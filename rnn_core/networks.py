@@ -16,7 +16,9 @@ from rnn_core.models import KINDS
 Config = TypeVar("Config")
 
 HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
-    "softmax": lambda model, config: SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight),
+    "softmax": lambda model, config: SoftmaxHead(
+        model.output_size, model.num_classes, model.tied_weight, getattr(config, "label_smoothing", 0.0)
+    ),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
     "crf": lambda model, config: CrfHead(model.output_size, model.num_classes),
     "sequence": lambda model, config: SequenceHead(
