@@ -165,7 +165,8 @@ class _Training:
             self.ready,
             rate=lambda update: settings.optimizer.rate * schedule(update),
             clip=settings.clip,
-            k2=settings.k2,
+            # Where nothing is carried a window is as long as its kind makes it.
+            k2=settings.k2 if settings.carry else None,
             accumulate=settings.accumulate,
             bfloat16=self.bfloat16,
             reduce=_reduce,

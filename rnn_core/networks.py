@@ -14,7 +14,9 @@ from rnn_core.models import KINDS
 Config = TypeVar("Config")
 
 HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
-    "softmax": lambda model, config: SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight),
+    "softmax": lambda model, config: SoftmaxHead(
+        model.output_size, model.num_classes, model.tied_weight, getattr(config, "label_smoothing", 0.0)
+    ),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
 }
 """A head for a model and its `Config`; a kind whose `Config` names none has a softmax."""

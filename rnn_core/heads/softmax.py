@@ -12,13 +12,14 @@ from rnn_core.products import linear
 class SoftmaxHead(nn.Module):
     """p(class v) at a step = softmax(W h + b)_v."""
 
-    def __init__(self, hidden_size: int, num_classes: int, weight: Tensor | None = None):
+    def __init__(self, hidden_size: int, num_classes: int, weight: Tensor | None = None, smoothing: float = 0.0):
         """
         Args:
             hidden_size: H of the hidden states that come in.
             num_classes: V.
             weight: w_VE of the embedding, a parameter, to be used for the output too (Press and Wolf 2017: Using the
                 output embedding to improve language models). None: the head has its own w_VH.
+            smoothing: of the labels, in training only; see `cross_entropy`.
 
         Raises:
             ConfigError: the embedding's width E is not H.
@@ -32,7 +33,7 @@ class SoftmaxHead(nn.Module):
         if weight.shape[1] != hidden_size:
             found = f"tied embeddings are {weight.shape[1]} wide, the hidden states {hidden_size}"
             raise ConfigError("model.embedding_size", found, f"{hidden_size}, or model.tie: false")
-        self.weight = weight
+        self.weight, self.smoothing = weight, smoothing
         # Zero: what is common is learnt from the data, not drawn.
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
@@ -45,7 +46,8 @@ class SoftmaxHead(nn.Module):
             valid_TB: bool. What stands at other steps is not read, and gets no gradient.
         """
         hidden_NH, targets_N, count = counted(hidden_TBH, targets_TB, valid_TB)
-        return cross_entropy(hidden_NH, self.weight, self.bias, targets_N), count
+        smoothing = self.smoothing if self.training else 0.0
+        return cross_entropy(hidden_NH, self.weight, self.bias, targets_N, smoothing), count
 
     def predict(self, hidden: Tensor) -> Tensor:
         """logits_..V of hidden_..H with any leading dimensions."""

@@ -35,17 +35,19 @@ def case(N: int, H: int, V: int, dtype: torch.dtype, seed: int = 0) -> tuple[tor
     dtype=st.sampled_from([torch.float32, torch.float64]),
     bias=st.booleans(),
     factor=st.sampled_from([1.0, -0.3]),
+    smoothing=st.sampled_from([0.0, 0.1, 0.9]),
     seed=st.integers(0, 99),
 )
-def test_value_and_gradients_are_torchs(sizes, rows, dtype, bias, factor, seed):
+def test_value_and_gradients_are_torchs(sizes, rows, dtype, bias, factor, smoothing, seed):
     x_NH, w_VH, b_V, targets_N = case(*sizes, dtype, seed)
     inputs = [x_NH, w_VH, b_V] if bias else [x_NH, w_VH]
     b_V = b_V if bias else None
-    theirs = functional.cross_entropy(functional.linear(x_NH, w_VH, b_V), targets_N, reduction="sum")
+    logits_NV = functional.linear(x_NH, w_VH, b_V)
+    theirs = functional.cross_entropy(logits_NV, targets_N, reduction="sum", label_smoothing=smoothing)
     with chunks_of(rows):
-        ours = cross_entropy(x_NH, w_VH, b_V, targets_N)
+        ours = cross_entropy(x_NH, w_VH, b_V, targets_N, smoothing)
         with torch.no_grad():
-            alone = cross_entropy(x_NH, w_VH, b_V, targets_N)
+            alone = cross_entropy(x_NH, w_VH, b_V, targets_N, smoothing)
     close = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
     torch.testing.assert_close(ours, theirs, **close)
     assert torch.equal(ours, alone)

@@ -99,3 +99,13 @@ def test_a_tied_weight_is_the_embedding_itself() -> None:
 def test_a_tied_weight_of_another_width_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"model.embedding_size: tied embeddings are 4 wide, the hidden states 5; 5,"):
         SoftmaxHead(H, V, nn.Parameter(torch.zeros(V, 4)))
+
+
+def test_labels_are_smoothed_in_training_only() -> None:
+    hidden_TBH, targets_TB = torch.randn(T, B, H, dtype=torch.float64), torch.randint(V, (T, B))
+    head, valid_TB = SoftmaxHead(H, V, smoothing=0.2).double(), torch.ones(T, B, dtype=torch.bool)
+    logits_NV = head.predict(hidden_TBH).flatten(0, 1)
+    for training, smoothing in ((True, 0.2), (False, 0.0)):
+        loss, _ = head.train(training).loss(hidden_TBH, targets_TB, valid_TB)
+        options = {"reduction": "sum", "label_smoothing": smoothing}
+        torch.testing.assert_close(loss, nn.functional.cross_entropy(logits_NV, targets_TB.flatten(), **options))
