@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from rnn_core.config import check_whole
 from rnn_core.errors import ConfigError
+from rnn_core.images import COLOURS
 
 GROUP = 8
 """Channels that are normalised together."""
-COLOURS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class Encoder(nn.Module):
         assert not (image_NCYX.shape[2] % self.stride or image_NCYX.shape[3] % self.stride), image_NCYX.shape
         x_NCYX = self.stem(image_NCYX.contiguous(memory_format=torch.channels_last))
         x_NCYX = functional.relu(self.norm(self.blocks(x_NCYX)))
-        return x_NCYX.flatten(2).transpose(1, 2).float()
+        return x_NCYX.flatten(2).transpose(1, 2).to(image_NCYX.dtype)
 
 
 def _norm(channels: int) -> nn.GroupNorm:

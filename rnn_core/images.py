@@ -13,9 +13,10 @@ from rnn_core.config import check_rates
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
 
+COLOURS = 3
+"""Red, green and blue."""
 FIRST_DRAW = 1 << 20
 """Number of the draws of images: no layer of a model has one so high."""
-BRIGHTNESS, CONTRAST, SATURATION = range(3)
 GREY_C = (0.299, 0.587, 0.114)
 """How bright red, green and blue are to the eye (ITU-R BT.601)."""
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from pipelines import files
-from pipelines.scorers import captions as scorer
+from rnn_core.metrics import captions as scorer
 
 SEED = 1
 IMAGES = {"train": 3_000, "validation": 200, "test": 400}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SCORER = "BLEU, CIDEr-D, ROUGE-L of pipelines/scorers/captions.py, equal to pycocoevalcap 1.2"
+SCORER = "BLEU, CIDEr-D, ROUGE-L of rnn_core/metrics/captions.py, equal to pycocoevalcap 1.2"
 TOKENIZER = "lower case, punctuation removed, apart at white space"
 ORDERS = 4
 """n-grams of 1 to 4 words."""
