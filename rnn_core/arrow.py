@@ -49,7 +49,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     # tokens: a piece of the stream; first: the piece begins a new sequence, all others go on with the one before.
     "language_model": _schema(tokens=_IDS, first=pa.bool_()),
     # An image with its captions. tokens: the words of all captions, each with its end; ends: where each caption ends in
-    # `tokens`; texts: the captions as lines of words, known or not; image: colours of the pixels, row by row of a square;
+    # `tokens`; texts: the captions as lines of words, known or not; image: colours of a square's pixels, row by row;
     # features: vectors of an outside encoder. The last two may be empty in all rows.
     "captioning": _schema(tokens=_IDS, ends=_IDS, texts=_BYTES, image=_BYTES, features=_FEATURES),
     # words and tags of a sentence; characters: those of all its words; ends: where each word ends in `characters`.

@@ -84,7 +84,7 @@ class Encoder(nn.Module):
         Args:
             image_NCYX: colours about from -1 to 1; Y and X are multiples of `stride`.
         """
-        assert not (image_NCYX.shape[2] % self.stride or image_NCYX.shape[3] % self.stride), image_NCYX.shape
+        assert all(side % self.stride == 0 for side in image_NCYX.shape[2:]), image_NCYX.shape
         x_NCYX = self.stem(image_NCYX.contiguous(memory_format=torch.channels_last))
         x_NCYX = functional.relu(self.norm(self.blocks(x_NCYX)))
         return x_NCYX.flatten(2).transpose(1, 2).to(image_NCYX.dtype)

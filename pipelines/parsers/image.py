@@ -47,9 +47,11 @@ def read(content: bytes, where: str, *, side: int) -> Picture:
             image.load()
             turned = ImageOps.exif_transpose(image)
             changes = [f"the first of {several} pictures"] if several > 1 else []
-            changes += ["turned as its orientation says"] if turned.size != image.size or turned is not image and (
-                image.getexif().get(0x0112, 1) != 1
-            ) else []
+            changes += (
+                ["turned as its orientation says"]
+                if turned.size != image.size or turned is not image and (image.getexif().get(0x0112, 1) != 1)
+                else []
+            )
             plain = _plain(turned)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__

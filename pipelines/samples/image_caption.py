@@ -1,10 +1,12 @@
-"""Sample corpus for image captioning: pictures of coloured shapes in relations, each with all that is right to say of it.
+"""Sample corpus for image captioning: pictures of coloured shapes, each with all that is right to say of it.
 
 A picture shows two groups, each of one to three equal shapes of one colour and size, side by side, one above the other,
 or one inside the other (then a single large shape round smaller ones). Of each picture four captions are right:
 
-    two small red circles are left of a large red square         a large red square is right of two small red circles
-    left of a large red square there are two small red circles   right of two small red circles there is a large red square
+    two small red circles are left of a large red square
+    left of a large red square there are two small red circles
+    a large red square is right of two small red circles
+    right of two small red circles there is a large red square
 
 The order of the groups decides the word for their relation; the verb agrees with a subject that stands before it or
 after it; the noun with its number. The groups mostly share colour, shape or size, so a word tells little about what
@@ -15,9 +17,10 @@ and the picture, by the exact P(next | word, picture) of the four captions. Its 
 probable steps among all of at most LONGEST words, P(caption) being taken to the power 1 / length ** alpha; of the
 `ALPHAS` the one with the best test score counts.
 
-Files: `images/*.png`; for each split a list with a caption a line, `<image>#<number><TAB><caption>`, as Flickr8k has it.
+Files: `images/*.png`; for each split a list with a line `<image>#<number><TAB><caption>` each, as Flickr8k has it.
 """
 
+import itertools
 import math
 import random
 from collections import Counter
@@ -36,7 +39,7 @@ SIDE = 48
 """Pixels."""
 LONGEST = 20
 """Words; the longest right caption has 12."""
-ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+ALPHAS = (0.0, 0.5, 1.0, 1.5)
 
 COLOURS = {"red": (210, 40, 40), "green": (40, 160, 60), "blue": (50, 80, 210), "yellow": (225, 200, 40)}
 SHAPES = ("circle", "square", "triangle")
@@ -177,7 +180,7 @@ def _steps(captions: Sequence[str]) -> dict[str, dict[str, float]]:
     pairs: dict[str, Counter[str]] = {}
     for caption in captions:
         words = ["", *caption.split(), ""]
-        for word, following in zip(words, words[1:], strict=False):
+        for word, following in itertools.pairwise(words):
             pairs.setdefault(word, Counter())[following] += 1
     return {word: {n: math.log(c / counts.total()) for n, c in counts.items()} for word, counts in pairs.items()}
 

@@ -15,8 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from functools import cached_property
 
 SCORER = "BLEU, CIDEr-D, ROUGE-L of rnn_core/metrics/captions.py, equal to pycocoevalcap 1.2"
 TOKENIZER = "lower case, punctuation removed, apart at white space"
@@ -41,9 +40,7 @@ def words(caption: str) -> Words:
 
 def grams(caption: Words) -> Grams:
     """How often each n-gram occurs, all orders together."""
-    return Counter(
-        caption[i : i + order] for order in range(1, ORDERS + 1) for i in range(len(caption) - order + 1)
-    )
+    return Counter(caption[i : i + order] for order in range(1, ORDERS + 1) for i in range(len(caption) - order + 1))
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,10 @@ class Bleu:
     reference_length: float
     """Of the reference nearest in length, the shorter of two."""
 
+    def flat(self) -> list[float]:
+        """The numbers in their order: counts of captions add up (`total`)."""
+        return [*self.matches, *self.grams, self.length, self.reference_length]
+
     def scores(self) -> list[float]:
         """BLEU-1 to BLEU-4, percent."""
         precision, scores = 1.0, []
@@ -69,10 +70,14 @@ class Bleu:
         return scores
 
 
+def from_flat(numbers: Sequence[float]) -> Bleu:
+    """The counts of a set from the sums of `Bleu.flat`."""
+    return Bleu(tuple(numbers[:ORDERS]), tuple(numbers[ORDERS : 2 * ORDERS]), numbers[-2], numbers[-1])
+
+
 def total(parts: Iterable[Bleu]) -> Bleu:
     """The counts of a set of captions from those of each."""
-    sums = np.sum([[*part.matches, *part.grams, part.length, part.reference_length] for part in parts], axis=0).tolist()
-    return Bleu(tuple(sums[:ORDERS]), tuple(sums[ORDERS : 2 * ORDERS]), sums[-2], sums[-1])
+    return from_flat([sum(numbers) for numbers in zip(*(part.flat() for part in parts), strict=True)])
 
 
 def bleu(caption: Words, references: Sequence[Words]) -> Bleu:
@@ -132,6 +137,39 @@ def rouge(caption: Words, references: Sequence[Words]) -> float:
     precision = max(common) / len(caption)
     recall = max(c / len(reference) for c, reference in zip(common, references, strict=True) if reference)
     return 100 * (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
+
+
+class Against:
+    """The scores of answers about the images of a set, by the number of an image."""
+
+    def __init__(self, references: Sequence[Sequence[Words]]):
+        """
+        Args:
+            references: what people said of each image.
+        """
+        self.references = references
+
+    @cached_property
+    def _documents(self) -> Documents:
+        return documents(self.references)
+
+    def bleu(self, image: int, answer: Words) -> Bleu:
+        return bleu(answer, self.references[image])
+
+    def cider(self, image: int, answer: Words) -> float:
+        return cider(answer, self.references[image], self._documents)
+
+    def rouge(self, image: int, answer: Words) -> float:
+        return rouge(answer, self.references[image])
+
+    def typical(self, image: int) -> Words:
+        """Of an image's captions the one most like its others."""
+        captions = list(self.references[image])
+        if len(captions) == 1:
+            return captions[0]
+        others = [captions[:n] + captions[n + 1 :] for n in range(len(captions))]
+        likes = [cider(caption, rest, self._documents) for caption, rest in zip(captions, others, strict=True)]
+        return captions[likes.index(max(likes))]
 
 
 def _likeness(mine: dict[Words, float], other: dict[Words, float]) -> float:

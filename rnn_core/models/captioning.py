@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rnn_core import attention
+from rnn_core import attention, decoding
 from rnn_core.arrow import Columns
 from rnn_core.attention import AttentionConfig, Memory
 from rnn_core.cells import State
@@ -26,7 +26,7 @@ from rnn_core.convolution import ConvolutionConfig, Encoder
 from rnn_core.decoding import SearchConfig
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
-from rnn_core.illustrated import UNKNOWN, Assembly, Captions
+from rnn_core.illustrated import END, UNKNOWN, Assembly, Captions
 from rnn_core.images import FIRST_DRAW, AugmentConfig, augmented, colours
 from rnn_core.lanes import Window, Windows
 from rnn_core.layers import Stack, StackConfig
@@ -98,7 +98,8 @@ class Model(nn.Module):
         self.embedding = nn.Embedding(sizes.words, config.embedding_size)
         self.whole = Linear(width, config.embedding_size)
         self.stack = Stack(config, config.embedding_size, first_mask=FIRST_STACK_MASK)
-        self.attention = config.attention and attention.make(config.attention, config.hidden_size, width)
+        attend = config.attention
+        self.attention = None if attend is None else attention.make(attend, config.hidden_size, width)
         self.output = Linear(config.hidden_size + (width if self.attention else 0), config.hidden_size)
         self.output_size, self.num_classes, self.tied_weight = config.hidden_size, sizes.words, None
 
@@ -169,11 +170,28 @@ class Model(nn.Module):
         return self.output(h if context is None else torch.cat((h, context), -1)).tanh()
 
 
-def stepper(network: Any) -> Callable[[Tensor, Seen, tuple[State, ...]], tuple[Tensor, Tensor | None, Any]]:
-    """A network as `rnn_core.decoding` takes it: log P of the next word, never of the unknown one."""
+def answers(network: Any, seen: Seen) -> list[list[int]]:
+    """The tokens of the caption that the model's search finds for each image; the unknown word is never said."""
+    longest_B = torch.full((len(seen.whole_NE),), network.model.config.longest, device=seen.whole_NE.device)
+    start, config = network.model.start(seen), network.model.config.search
+    return decoding.search(_stepper(network), seen, start, begin=END, end=END, longest_B=longest_B, config=config)
 
-    def step(tokens_BK: Tensor, seen: Seen, state: tuple[State, ...]) -> tuple[Tensor, Tensor | None, Any]:
-        o_BKH, weights_BKS, after = network.model.step(tokens_BK, seen, state)
+
+@torch.no_grad()
+def attended(network: Any, seen: Seen, tokens: list[int]) -> Tensor | None:
+    """weights_TS at each step of a caption of one image, that of its end too; None without attention."""
+    state, weights = network.model.start(seen), []
+    for token in [END, *tokens]:
+        _, weights_11S, state = network.model.step(torch.tensor([[token]]), seen, state)
+        weights.append(weights_11S)
+    return None if weights[0] is None else torch.cat(weights, 1)[0]
+
+
+def _stepper(network: Any) -> decoding.Step:
+    """A network as a search takes it: log P of the next word."""
+
+    def step(tokens_BK: Tensor, memory: Seen, state: tuple[State, ...]) -> tuple[Tensor, Tensor | None, Any]:
+        o_BKH, weights_BKS, after = network.model.step(tokens_BK, memory, state)
         logits_BKV = network.head.predict(o_BKH).float()
         logits_BKV[:, :, UNKNOWN] = -torch.inf
         return logits_BKV.log_softmax(2), weights_BKS, after
@@ -202,4 +220,3 @@ def pad_shares(windows: Windows) -> dict[str, float]:
 
 def _map(function: Callable[[Tensor], Tensor], carry: tuple[State, ...]) -> tuple[State, ...]:
     return tuple(tuple(map(function, state)) for state in carry)
-
