@@ -49,7 +49,7 @@ def read(content: bytes, where: str, *, side: int) -> Picture:
             changes = [f"the first of {several} pictures"] if several > 1 else []
             changes += (
                 ["turned as its orientation says"]
-                if turned.size != image.size or turned is not image and (image.getexif().get(0x0112, 1) != 1)
+                if turned.size != image.size or (turned is not image and (image.getexif().get(0x0112, 1) != 1))
                 else []
             )
             plain = _plain(turned)

@@ -7,12 +7,13 @@ Own data: a folder with `train.txt`, `validation.txt` and `test.txt`, lists of c
 `<image>[#<number>]<TAB><caption>` each (or one, `captions.txt`, split by image), and the images below `images/`. A
 picture may have any number of captions, and each is an example; letters become small and punctuation is dropped, in
 training as in the scores. Images: see `pipelines/parsers/image.py`. Vectors of an outside encoder, where
-`data.features` says so: a file `<features.folder>/<image>.f32` for each image, 32-bit floats (little-endian) of one
-vector or several of `features.width` numbers one after another, the same number for all images.
+`data.features` says so (`model.encoder` is null then): a file `<features.folder>/<image>.f32` for each image, 32-bit
+floats (little-endian) of one vector or several of `features.width` numbers, the same number for all images.
 
 Flickr8k's own files are read as they are: tars of images for each split, one list for all.
 """
 
+import functools
 import itertools
 import math
 from collections import Counter
@@ -29,7 +30,7 @@ from pipelines.parsers import captions as lists
 from pipelines.parsers import image as images
 from pipelines.parsers import vectors
 from pipelines.tasks import BadRecord, Counts, Item, Matrix, Picture, Row, Sidecar, Simple, Sums, Table, Where, by_count
-from rnn_core import bptt, likeness
+from rnn_core import arrow, bptt, likeness
 from rnn_core.arrow import SPLITS, Columns
 from rnn_core.errors import DataError
 from rnn_core.illustrated import END, UNKNOWN, Assembly
@@ -136,7 +137,7 @@ def read(item: Item, where: Where, data: Data) -> Iterator[Captioned | BadRecord
             picture = images.read(content, name, side=data.image_size)
             features_F = np.empty(0, np.float32)
             if data.features is not None:
-                features_F = vectors.read(item.paths[1], data.features.width)
+                features_F = vectors.read(item.paths[1].read_bytes(), item.paths[1].name, data.features.width)
         except DataError as error:
             yield BadRecord(error.where, error.found, error.allowed, "\n".join(about["captions"]))
             continue
@@ -192,19 +193,22 @@ def encoder(sidecar: Sidecar) -> Callable[[Captioned], Row]:
 
 
 def raw_example(given: bytes, sidecar: Sidecar) -> Captioned:
-    """The image of a file's content.
+    """The image of a file's content; with `data.features`, the outside vectors that stand in a file.
 
     Raises:
-        DataError: it is no image; or the model wants outside vectors, which a file does not bring.
+        DataError: it is no such file.
     """
-    if sidecar["features"]:
-        allowed = "a model without data.features, for raw images"
-        raise DataError("input", "an image without the vectors of the outside encoder", allowed)
-    picture = images.read(given, "input", side=sidecar["image_size"])
+    size, width = sidecar["image_size"], sidecar["features"]
+    if width:
+        nothing_YXC = np.zeros((size, size, COLOURS), np.uint8)
+        return Captioned(nothing_YXC, (), vectors.read(given, "input", width), (), 0)
+    picture = images.read(given, "input", side=size)
     return Captioned(picture.colours_YXC, (), np.empty(0, np.float32), picture.changes, 0)
 
 
 def example_input(columns: Columns, sidecar: Sidecar, raw: Path) -> bytes:
+    if sidecar["features"]:
+        return cast(bytes, columns["features"][0].astype("<f4").tobytes())
     return images.png(_picture(columns, 0))
 
 
@@ -247,13 +251,10 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
     """What BLEU is made of, and by what the scores were made."""
     counts = scorer.from_flat(sums["bleu"].tolist())
     rows = [
-        {"n": n, "n-grams said": int(all_), "right ones": int(right), "precision": 100 * right / max(1, all_)}
-        for n, (right, all_) in enumerate(zip(counts.matches, counts.grams, strict=True), 1)
+        {"n": n, "n-grams said": int(said), "right ones": int(right), "precision": 100 * right / max(1, said)}
+        for n, (right, said) in enumerate(zip(counts.matches, counts.grams, strict=True), 1)
     ]
-    lengths = [
-        {"words said": int(counts.length), "words of the references nearest in length": int(counts.reference_length)}
-    ]
-    return {"precision": rows, "lengths": lengths, "scorer": [{"scorer": scorer.SCORER, "tokenizer": scorer.TOKENIZER}]}
+    return {"precision": rows, "scorer": [{"scorer": scorer.SCORER, "tokenizer": scorer.TOKENIZER}]}
 
 
 @torch.no_grad()
@@ -281,24 +282,22 @@ def analysis(
 
 def simple(splits: Mapping[str, Columns], sidecar: Sidecar) -> Mapping[str, Simple]:
     """What was said of the training image that looks most like it: of its captions the one most like the others."""
-    train = _against(splits["train"])
-    known = _looks(splits["train"])
+    train, known = _against(splits["train"]), _looks(splits["train"])
+    typical = functools.cache(train.typical)
 
-    def scores(split: str, weight: float) -> dict[str, float]:
-        score, looks = _against(splits[split]), _looks(splits[split])
-        apart = [likeness.distances(of, to) for of, to in zip(looks, known, strict=True)]
-        nearest_N = ((1 - weight) * apart[0] + weight * apart[1]).argmin(1)
-        answers = [train.typical(example) for example in nearest_N.tolist()]
-        bleu = scorer.total([score.bleu(n, answer) for n, answer in enumerate(answers)]).scores()
-        means = {
-            "cider": float(np.mean([score.cider(n, answer) for n, answer in enumerate(answers)])),
-            "rouge": float(np.mean([score.rouge(n, answer) for n, answer in enumerate(answers)])),
-        }
-        return dict(zip(BLEU, bleu, strict=True)) | means
+    def scores(split: str) -> list[dict[str, float]]:
+        """By weight."""
+        score = _against(splits[split])
+        apart = [likeness.distances(of, to) for of, to in zip(_looks(splits[split]), known, strict=True)]
+        nearest = [((1 - weight) * apart[0] + weight * apart[1]).argmin(1).tolist() for weight in WEIGHTS]
+        return [_scores(score, [typical(image) for image in images]) for images in nearest]
 
-    best = max(WEIGHTS, key=lambda weight: scores("validation", weight)[BLEU[-1]])
-    chosen = f"nearest by histograms, {1 - best:g} colour and {best:g} edges; its caption that is most like its others"
-    return {SIMPLE[0]: Simple(scores("test", best), chosen)}
+    validation = [found[BLEU[-1]] for found in scores("validation")]
+    best = validation.index(max(validation))
+    chosen = (
+        f"nearest by histograms, {1 - WEIGHTS[best]:g} colour and {WEIGHTS[best]:g} edges; its most typical caption"
+    )
+    return {SIMPLE[0]: Simple(scores("test")[best], chosen)}
 
 
 @torch.no_grad()
@@ -307,14 +306,12 @@ def answers(network: Network, inputs: list[bytes], sidecar: Sidecar) -> list[dic
     if not inputs:
         return []
     given = [raw_example(content, sidecar) for content in inputs]
-    device, network = next(network.parameters()).device, network.eval()
-    image_NYXC = torch.from_numpy(np.stack([example.picture_YXC for example in given])).to(device)
-    seen = network.model.look({"image_NCYX": image_NYXC.permute(0, 3, 1, 2)})
+    columns = arrow.from_rows([encoder(sidecar)(example) for example in given], KIND)
+    device = next(network.parameters()).device
+    fields = Assembly(columns).images(np.arange(len(given)))
+    seen = network.eval().model.look({name: field.to(device) for name, field in fields.items()})
     said = _said(captioning.answers(network, seen), sidecar)
-    return [
-        {"caption": " ".join(words), "changes": list(example.changes)}
-        for words, example in zip(said, given, strict=True)
-    ]
+    return [{"caption": " ".join(c), "changes": list(g.changes)} for c, g in zip(said, given, strict=True)]
 
 
 def _against(columns: Columns) -> scorer.Against:
@@ -322,6 +319,14 @@ def _against(columns: Columns) -> scorer.Against:
     texts = columns["texts"]
     lines = [texts[example].tobytes().decode().split("\n") for example in range(columns.num_rows)]
     return scorer.Against([[tuple(line.split()) for line in some] for some in lines])
+
+
+def _scores(score: scorer.Against, answers: list[scorer.Words]) -> dict[str, float]:
+    """Of one answer to each image, in their order."""
+    bleu = scorer.total([score.bleu(image, answer) for image, answer in enumerate(answers)]).scores()
+    cider = np.mean([score.cider(image, answer) for image, answer in enumerate(answers)])
+    rouge = np.mean([score.rouge(image, answer) for image, answer in enumerate(answers)])
+    return dict(zip(BLEU, bleu, strict=True)) | {"cider": float(cider), "rouge": float(rouge)}
 
 
 def _said(tokens: list[list[int]], sidecar: Sidecar) -> list[scorer.Words]:
@@ -336,8 +341,9 @@ def _attention(network: Network, assembly: Assembly, example: int, sidecar: Side
     if weights_TS is None:
         return None
     side = math.isqrt(weights_TS.shape[1])
-    places = [f"{place // side + 1} {place % side + 1}" for place in range(side * side)]
-    places += [f"vector {n + 1}" for n in range(weights_TS.shape[1] - len(places))]
+    # A grid of places row by row; else the vectors of an outside encoder in their order.
+    square = side * side == weights_TS.shape[1]
+    places = [f"{n // side + 1} {n % side + 1}" if square else f"{n + 1}" for n in range(weights_TS.shape[1])]
     return Picture([*_said([tokens], sidecar)[0], MARKS[END]], places, weights_TS.cpu())
 
 

@@ -83,7 +83,7 @@ class Model(nn.Module):
     def __init__(self, config: Config, sizes: Sizes):
         """
         Raises:
-            ConfigError: neither encoder nor outside vectors, or images that do not fit the encoder.
+            ConfigError: neither encoder nor outside vectors, or both; images that do not fit the encoder.
         """
         super().__init__()
         self.config, self.features = config, sizes.features
@@ -91,10 +91,11 @@ class Model(nn.Module):
         if self.encoder is not None and sizes.image % self.encoder.stride:
             found = f"found {sizes.image} with {self.encoder.stride} pixels to a place (model.encoder.channels)"
             raise ConfigError("data.image_size", found, f"a multiple of {self.encoder.stride}")
-        if self.encoder is None and not sizes.features:
-            raise ConfigError("model.encoder", "found null without data.features", "an encoder, or features")
+        if (self.encoder is None) != (sizes.features > 0):
+            found = f"found {'null' if self.encoder is None else 'an encoder'} with data.features of {sizes.features}"
+            raise ConfigError("model.encoder", found, "null with outside features, an encoder without")
         width = self.encoder.output_size if self.encoder else config.hidden_size
-        self.outside = Linear(sizes.features, width) if sizes.features else None
+        self.outside = Linear(sizes.features, width) if self.encoder is None else None
         self.embedding = nn.Embedding(sizes.words, config.embedding_size)
         self.whole = Linear(width, config.embedding_size)
         self.stack = Stack(config, config.embedding_size, first_mask=FIRST_STACK_MASK)
@@ -125,15 +126,14 @@ class Model(nn.Module):
             fields: `image_NCYX` (uint8) or `features_NF`, what the model takes of them; F may be several vectors.
             draws: of (seed, epoch, example); None changes and drops nothing.
         """
-        places_NSM = []
-        if self.encoder is not None:
+        if self.outside is not None:
+            values_NSM = self.outside(fields["features_NF"].unflatten(1, (-1, self.features)))
+        else:
+            assert self.encoder is not None
             image_NCYX = colours(fields["image_NCYX"])
             if draws is not None and self.config.augment is not None:
                 image_NCYX = augmented(image_NCYX, draws, self.config.augment)
-            places_NSM.append(self.encoder(image_NCYX))
-        if self.outside is not None:
-            places_NSM.append(self.outside(fields["features_NF"].unflatten(1, (-1, self.features))))
-        values_NSM = torch.cat(places_NSM, 1)
+            values_NSM = self.encoder(image_NCYX)
         if draws is not None and self.config.image_dropout:
             mask_NM = draws.mask(PLACE_MASK, values_NSM.shape[2], self.config.image_dropout, values_NSM)
             values_NSM = values_NSM * mask_NM[:, None]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_core import arrow, bptt, decoding, networks, optim
+from rnn_core import arrow, bptt, networks, optim
 from rnn_core.cells import CELLS
 from rnn_core.config import from_mapping
 from rnn_core.dropout import Draws
@@ -91,11 +91,13 @@ def test_each_step_knows_its_image_and_the_word_before(images, lanes, seed) -> N
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("attention", [None, {"score": "additive", "size": 5}])
-def test_a_window_equals_its_captions_step_by_step(cell, attention) -> None:
+@pytest.mark.parametrize(
+    ("attention", "outside"), [(None, {}), ({"score": "additive", "size": 5}, {"encoder": None, "features": 3})]
+)
+def test_a_window_equals_its_captions_step_by_step(cell, attention, outside) -> None:
     images = [[[2, 3, 4], [5]], [[6, 7]], [[3, 3, 3, 3], [8, 9], [10]]]
     columns = columns_of(images, features=6)
-    net = network(features=3, cell=cell, attention=attention).eval()
+    net = network(cell=cell, attention=attention, **outside).eval()
     assembly = captioning.assemble(columns)
     with torch.no_grad():
         sums = torch.zeros(2, dtype=torch.float64)
@@ -150,19 +152,20 @@ def test_it_learns_and_says_captions() -> None:
     losses = [next(steps).loss for _ in range(40)]
     assert losses[-1] < 0.1 * losses[0]
     seen = net.eval().model.look(captioning.assemble(columns).images(np.arange(2)))
-    longest_B = torch.full((2,), 6)
-    search = {"begin": END, "end": END, "longest_B": longest_B, "config": net.model.config.search}
-    with torch.no_grad():
-        said = decoding.search(captioning.stepper(net), seen, net.model.start(seen), **search)
+    said = captioning.answers(net, seen)
     assert said[0] == [2, 3, 4]
     assert said[1][0] == 5
     assert UNKNOWN not in said[1]
+    weights_TS = captioning.attended(net, net.model.look(captioning.assemble(columns).images(np.arange(1))), said[0])
+    assert weights_TS.shape == (4, 4)
+    assert torch.allclose(weights_TS.sum(1), torch.ones(4))
 
 
 @pytest.mark.parametrize(
     ("changes", "sizes", "message"),
     [
-        ({"encoder": None}, {}, "model.encoder: found null without data.features"),
+        ({"encoder": None}, {}, "model.encoder: found null with data.features of 0"),
+        ({}, {"features": 2}, "model.encoder: found an encoder with data.features of 2"),
         ({}, {"side": 10}, "data.image_size: found 10"),
         ({"attention": {"score": "multiplicative", "coverage": True}}, {}, "model.attention.coverage: found true"),
         ({"longest": 0}, {}, "model.longest"),
