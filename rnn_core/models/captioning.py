@@ -4,6 +4,7 @@ The whole image is said to the recurrent stack together with each word, so that 
 et al. 2015: Deep captioning with multimodal recurrent neural networks); with attention, each step also looks at the
 places of the image's grid (Xu et al. 2015: Show, attend and tell; after the step, as in Luong et al. 2015):
 
+    memory_s = relu(W_m grid_s + b_s)
     x_t = e(w_{t-1}) + W_v mean(memory)      h_t = stack(x_t)      c_t = attend(h_t)      o_t = tanh(W_o [h_t, c_t])
 
 All captions of an image stand one after another in one lane, each with its start: an image is encoded once an epoch,
@@ -33,6 +34,8 @@ from rnn_core.layers import Stack, StackConfig
 from rnn_core.products import Linear
 
 OUTPUT_MASK, FIRST_STACK_MASK = 0, 1
+PLACE_SPREAD = 0.2
+"""Standard deviation of the places' fresh biases."""
 PLACE_MASK = FIRST_DRAW - 1
 """Number of the draws that thin what is seen of an image; they are an example's, as those of its picture."""
 
@@ -70,6 +73,18 @@ class Sizes:
     """Width of the outside encoder's vectors; 0 where there are none."""
 
 
+class Places(nn.Module):
+    """m_s = relu(W g_s + b_s): what is seen, and where; a convolution alone tells places apart at its borders only."""
+
+    def __init__(self, width: int, places: int):
+        super().__init__()
+        self.linear = Linear(width, width, bias=False)
+        self.bias_SM = nn.Parameter(torch.randn(places, width).mul_(PLACE_SPREAD))
+
+    def forward(self, grid_NSM: Tensor) -> Tensor:
+        return (self.linear(grid_NSM) + self.bias_SM).relu()
+
+
 class Seen(NamedTuple):
     """What is known of each image."""
 
@@ -95,6 +110,7 @@ class Model(nn.Module):
             found = f"found {'null' if self.encoder is None else 'an encoder'} with data.features of {sizes.features}"
             raise ConfigError("model.encoder", found, "null with outside features, an encoder without")
         width = self.encoder.output_size if self.encoder else config.hidden_size
+        self.places = None if self.encoder is None else Places(width, (sizes.image // self.encoder.stride) ** 2)
         self.outside = Linear(sizes.features, width) if self.encoder is None else None
         self.embedding = nn.Embedding(sizes.words, config.embedding_size)
         self.whole = Linear(width, config.embedding_size)
@@ -130,10 +146,11 @@ class Model(nn.Module):
             values_NSM = self.outside(fields["features_NF"].unflatten(1, (-1, self.features)))
         else:
             assert self.encoder is not None
+            assert self.places is not None
             image_NCYX = colours(fields["image_NCYX"])
             if draws is not None and self.config.augment is not None:
                 image_NCYX = augmented(image_NCYX, draws, self.config.augment)
-            values_NSM = self.encoder(image_NCYX)
+            values_NSM = self.places(self.encoder(image_NCYX))
         if draws is not None and self.config.image_dropout:
             mask_NM = draws.mask(PLACE_MASK, values_NSM.shape[2], self.config.image_dropout, values_NSM)
             values_NSM = values_NSM * mask_NM[:, None]
