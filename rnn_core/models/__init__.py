@@ -5,6 +5,11 @@ A kind's module offers `Config`, `Sizes` (what the data decide: vocabulary, tags
 the one list.
 """
 
-from rnn_core.models import captioning, language_model, tagging
+from rnn_core.models import captioning, classification, language_model, tagging
 
-KINDS = {"captioning": captioning, "language_model": language_model, "tagging": tagging}
+KINDS = {
+    "captioning": captioning,
+    "classification": classification,
+    "language_model": language_model,
+    "tagging": tagging,
+}
