@@ -63,6 +63,16 @@ class SearchConfig:
                 raise ConfigError(f"model.search.{name}", f"found {value} with width: 1", "0 without a beam")
 
 
+def steps(model: Any, head: Any) -> Step:
+    """A network as a `Step`: its model's `step`, which gives hidden states in the place of scores, and its head."""
+
+    def step(tokens_BK: Tensor, memory: Tree, state: Tree) -> tuple[Tensor, Tensor | None, Tree]:
+        hidden_BKH, weights_BKS, state = model.step(tokens_BK, memory, state)
+        return head.predict(hidden_BKH).log_softmax(-1), weights_BKS, state
+
+    return step
+
+
 def search(
     step: Step, memory: Tree, state: Tree, *, begin: int, end: int, longest_B: Tensor, config: SearchConfig
 ) -> list[list[int]]:

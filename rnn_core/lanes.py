@@ -6,6 +6,8 @@ a restart, or another number of workers, finds every step where it was. Worker r
 
     Stream  sequences back to back, the carry kept from window to window; any length, constant memory
     Pack    whole sequences packed into the lanes of one window, nothing carried
+
+Models that attend to a whole source have a filling of their own, `rnn_core/buckets.py`.
 """
 
 import math
@@ -103,7 +105,7 @@ class Stream:
         seed: int | None = None,
         carries: bool = True,
     ):
-        _check(lengths_N, lanes, window)
+        check(lengths_N, lanes, window)
         self.lanes, self.window, self.carries = lanes, window, carries
         self._offsets_N, self._lengths_N, self._seed = offsets_N, lengths_N, seed
         self._total = int(lengths_N.sum())
@@ -133,7 +135,7 @@ class Stream:
         """The epoch's order of the sequences, and the step at which each begins in it."""
         if self._ordered is None or self._ordered[0] != epoch:
             count = len(self._lengths_N)
-            order_N = np.arange(count) if self._seed is None else _random(self._seed, epoch).permutation(count)
+            order_N = np.arange(count) if self._seed is None else random_of(self._seed, epoch).permutation(count)
             lengths_N = self._lengths_N[order_N]
             self._ordered = epoch, order_N, np.cumsum(lengths_N) - lengths_N
         return self._ordered[1], self._ordered[2]
@@ -151,7 +153,7 @@ class Pack:
     carries = False
 
     def __init__(self, offsets_N: Positions, lengths_N: Positions, *, lanes: int, window: int, seed: int | None = None):
-        _check(lengths_N, lanes, window)
+        check(lengths_N, lanes, window)
         if int(lengths_N.max()) > window:
             found = f"a sequence of {int(lengths_N.max())} steps fits no lane of a window of {window}"
             raise ConfigError("train.window", found, "give a longer window, or a smaller data.max_length")
@@ -190,7 +192,7 @@ class Pack:
             if self._seed is None:
                 sequences_N, rows_R = self._slots_N, np.arange(rows)
             else:
-                random = _random(self._seed, epoch)
+                random = random_of(self._seed, epoch)
                 shuffled_N = random.permutation(len(self._slots_N))
                 by_length_N = shuffled_N[np.argsort(self._lengths_N[shuffled_N], kind="stable")]
                 slots_by_length_N = np.argsort(self._lengths_N[self._slots_N], kind="stable")
@@ -258,7 +260,8 @@ def _by_lane(name: str) -> bool:
     return "_TB" in name
 
 
-def _check(lengths_N: Positions, lanes: int, window: int) -> None:
+def check(lengths_N: Positions, lanes: int, window: int) -> None:
+    """What every filling wants: raises ConfigError where there is nothing to fill, or nowhere to put it."""
     for name, value in (("train.lanes", lanes), ("train.window", window)):
         if value < 1:
             raise ConfigError(name, f"found {value}", "a whole number from 1 on is wanted")
@@ -272,5 +275,6 @@ def padding_begins(valid_TB: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return ~valid_TB & before_TB
 
 
-def _random(seed: int, epoch: int) -> np.random.Generator:
+def random_of(seed: int, epoch: int) -> np.random.Generator:
+    """What orders an epoch."""
     return np.random.Generator(np.random.Philox(key=[seed, epoch]))

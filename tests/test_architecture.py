@@ -31,8 +31,8 @@ ALLOWED_IN_CORE = {
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": ("products",),
     "models": (
-        *("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
-        *("convolution", "decoding", "illustrated", "images"),
+        *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
+        *("lanes", "buckets", "arrow", "spelling", "convolution", "illustrated", "images"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
@@ -40,6 +40,7 @@ ALLOWED_IN_CORE = {
     "memory": (),
     "packing": (),
     "lanes": ("arrow", "dropout", "packing"),
+    "buckets": ("lanes", "packing"),
     "spelling": ("arrow", "lanes", "packing"),
     "images": ("dropout",),
     "convolution": ("images",),

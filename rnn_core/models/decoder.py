@@ -54,6 +54,12 @@ class DecoderState(NamedTuple):
     """What the next step is fed: the output of this one, or (context) its query."""
     coverage_RS: Tensor | None
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> "DecoderState":
+        """`function` on each tensor."""
+        carry = tuple(tuple(map(function, tensors)) for tensors in self.carry)
+        fed, coverage = (None if tensor is None else function(tensor) for tensor in self[1:])
+        return DecoderState(carry, fed, coverage)
+
 
 class Decoder(nn.Module):
     """Outputs of width O from embedded tokens and a memory.
@@ -122,9 +128,9 @@ class Decoder(nn.Module):
             state: its tensors are (B, K, ...), those of `start` with K put in between.
         """
         lanes, width = x_BKE.shape[:2]
-        state = _map(lambda tensor: tensor.flatten(0, 1), state)
+        state = state.map(lambda tensor: tensor.flatten(0, 1))
         o_RO, weights_BKS, state = self._step(x_BKE.flatten(0, 1), memory, state, None)
-        unflattened = _map(lambda tensor: tensor.unflatten(0, (lanes, width)), state)
+        unflattened = state.map(lambda tensor: tensor.unflatten(0, (lanes, width)))
         return o_RO.unflatten(0, (lanes, width)), weights_BKS, unflattened
 
     def _in_turn(
@@ -197,9 +203,3 @@ def _begun(cell: Cell) -> list[int]:
 
 def _no_starts(x_TBE: Tensor) -> Tensor:
     return torch.zeros(x_TBE.shape[:2], dtype=torch.bool, device=x_TBE.device)
-
-
-def _map(function: Callable[[Tensor], Tensor], state: DecoderState) -> DecoderState:
-    carry = tuple(tuple(map(function, tensors)) for tensors in state.carry)
-    fed, coverage = (None if tensor is None else function(tensor) for tensor in state[1:])
-    return DecoderState(carry, fed, coverage)
