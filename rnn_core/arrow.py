@@ -48,6 +48,10 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 SCHEMAS: dict[str, pa.Schema] = {
     # tokens: a piece of the stream; first: the piece begins a new sequence, all others go on with the one before.
     "language_model": _schema(tokens=_IDS, first=pa.bool_()),
+    # An image with its captions. tokens: the words of all captions, each with its end; ends: where each caption ends in
+    # `tokens`; texts: the captions as lines of words, known or not; image: colours of a square's pixels, row by row;
+    # features: vectors of an outside encoder. The last two may be empty in all rows.
+    "captioning": _schema(tokens=_IDS, ends=_IDS, texts=_BYTES, image=_BYTES, features=_FEATURES),
     # words and tags of a sentence; characters: those of all its words; ends: where each word ends in `characters`.
     "tagging": _schema(words=_IDS, tags=_IDS, characters=_IDS, ends=_IDS),
     # tokens, or features of frames (the other one is empty); label: the class of the whole.
