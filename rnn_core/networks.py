@@ -7,7 +7,10 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from rnn_core.heads.adaptive import AdaptiveHead
+from rnn_core.heads.negative_binomial import NegativeBinomialHead
+from rnn_core.heads.quantile import QuantileHead
 from rnn_core.heads.softmax import SoftmaxHead
+from rnn_core.heads.student_t import StudentTHead
 from rnn_core.lanes import Window
 from rnn_core.models import KINDS
 
@@ -16,6 +19,9 @@ Config = TypeVar("Config")
 HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
     "softmax": lambda model, config: SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
+    "student_t": lambda model, config: StudentTHead(model.output_size, model.scaling),
+    "negative_binomial": lambda model, config: NegativeBinomialHead(model.output_size, model.scaling),
+    "quantile": lambda model, config: QuantileHead(model.output_size, model.scaling, config.levels),
 }
 """A head for a model and its `Config`; a kind whose `Config` names none has a softmax."""
 

@@ -1,14 +1,16 @@
 """What the heads of forecasts share: a distribution for each of the next S values, in units of a series' own scale.
 
-At a step the model names a base (..., S) and a scale (...): what a naive forecast says, and how large an error is worth
-speaking of (Salinas et al. 2020: DeepAR, section 3.3; Smyl 2020 for a base that is taken off beforehand). A head puts
-its distribution at base + scale * z, so that series of any size share one set of weights.
+`rnn_core.scaling` names for each step a base (..., S) and a scale (...): what a naive forecast says, and how large an
+error is worth speaking of. A head puts its distribution at base + scale * z, so that series of any size share one set
+of weights.
 """
 
 import torch
 from torch import Tensor, nn
 
+from rnn_core.lanes import Window
 from rnn_core.products import linear
+from rnn_core.scaling import Scaling
 
 
 class ForecastHead(nn.Module):
@@ -17,15 +19,16 @@ class ForecastHead(nn.Module):
     Everywhere: hidden_..H, base_..S, scale_.. with the same leading dimensions, targets_..S in the unit of the data.
     """
 
-    def __init__(self, hidden_size: int, steps: int, numbers: int):
+    def __init__(self, hidden_size: int, scaling: Scaling, numbers: int):
         """
         Args:
             hidden_size: H.
-            steps: S, how many of the next values are told at each step.
+            scaling: names base and scale, and S, how many of the next values are told at each step.
             numbers: K that describe one value's distribution.
         """
         super().__init__()
-        self.steps, self.numbers = steps, numbers
+        self.scaling, self.steps, self.numbers = scaling, scaling.steps, numbers
+        steps = self.steps
         # Zero: the first forecast is the base, for every series, and each learns from there.
         self.weight = nn.Parameter(torch.zeros(steps * numbers, hidden_size))
         self.bias = nn.Parameter(torch.zeros(steps * numbers))
@@ -37,6 +40,12 @@ class ForecastHead(nn.Module):
     def draw(self, z_SK: Tensor, base_S: Tensor, scale_1: Tensor, generator: torch.Generator) -> Tensor:
         """One value from each distribution, (..., S), in the unit of the data."""
         raise NotImplementedError
+
+    def loss_of(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
+        """`loss` of a window with the next values in its field `targets_TBS`."""
+        base_TBS, scale_TB = self.scaling.placed(window.fields, hidden_TBH)
+        targets_TBS = window.fields["targets_TBS"][:, :, : self.steps].to(hidden_TBH.dtype)
+        return self.loss(hidden_TBH, targets_TBS, window.valid_TB, base_TBS, scale_TB)
 
     def loss(
         self, hidden_TBH: Tensor, targets_TBS: Tensor, valid_TB: Tensor, base_TBS: Tensor, scale_TB: Tensor

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from rnn_core.heads.forecast import ForecastHead
+from rnn_core.scaling import Scaling
 
 LEAST_SPREAD = 1e-3
 """Of alpha: nearer to a Poisson the logarithms of the gamma function cancel out."""
@@ -16,8 +17,8 @@ class NegativeBinomialHead(ForecastHead):
     Targets are whole numbers from 0 on. The loss is -log p(y) in nats.
     """
 
-    def __init__(self, hidden_size: int, steps: int):
-        super().__init__(hidden_size, steps, 2)
+    def __init__(self, hidden_size: int, scaling: Scaling):
+        super().__init__(hidden_size, scaling, 2)
 
     def losses(self, z_SK: Tensor, targets_S: Tensor, base_S: Tensor, scale_1: Tensor) -> Tensor:
         mean, shape = _parts(z_SK, scale_1)

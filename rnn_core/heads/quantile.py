@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rnn_core.errors import ConfigError
 from rnn_core.heads.forecast import ForecastHead
+from rnn_core.scaling import Scaling
 
 
 class QuantileHead(ForecastHead):
@@ -21,7 +22,7 @@ class QuantileHead(ForecastHead):
 
     levels_K: Tensor
 
-    def __init__(self, hidden_size: int, steps: int, levels: Sequence[float]):
+    def __init__(self, hidden_size: int, scaling: Scaling, levels: Sequence[float]):
         """
         Args:
             levels: tau_k, rising, in 0..1, at least two.
@@ -29,7 +30,7 @@ class QuantileHead(ForecastHead):
         Raises:
             ConfigError: they are not so.
         """
-        super().__init__(hidden_size, steps, len(levels))
+        super().__init__(hidden_size, scaling, len(levels))
         rising = all(a < b for a, b in zip([0.0, *levels], [*levels, 1.0], strict=True))
         if len(levels) < 2 or not rising:
             raise ConfigError("model.levels", f"found {list(levels)}", "at least two, rising, between 0 and 1")

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from rnn_core.heads.forecast import ForecastHead
+from rnn_core.scaling import Scaling
 
 LEAST_WIDTH = 1e-4
 """In units of the scale: a value foreseen exactly must not cost minus infinity."""
@@ -18,8 +19,8 @@ class StudentTHead(ForecastHead):
     The loss is -log p(y) in nats, the density in the unit of the data.
     """
 
-    def __init__(self, hidden_size: int, steps: int):
-        super().__init__(hidden_size, steps, 3)
+    def __init__(self, hidden_size: int, scaling: Scaling):
+        super().__init__(hidden_size, scaling, 3)
 
     def losses(self, z_SK: Tensor, targets_S: Tensor, base_S: Tensor, scale_1: Tensor) -> Tensor:
         mu, sigma, nu = _parts(z_SK)

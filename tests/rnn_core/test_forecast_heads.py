@@ -10,13 +10,15 @@ from rnn_core.errors import ConfigError
 from rnn_core.heads.negative_binomial import NegativeBinomialHead
 from rnn_core.heads.quantile import QuantileHead
 from rnn_core.heads.student_t import StudentTHead
+from rnn_core.scaling import Scaling, ScalingConfig
 
 T, B, H, S = 3, 2, 4, 5
+SCALING = Scaling(ScalingConfig(scale="level", level=1, season=0), (0,), S, unit=1.0)
 LEVELS = (0.1, 0.25, 0.5, 0.9)
 HEADS = {
-    "student_t": lambda: StudentTHead(H, S),
-    "negative_binomial": lambda: NegativeBinomialHead(H, S),
-    "quantile": lambda: QuantileHead(H, S, LEVELS),
+    "student_t": lambda: StudentTHead(H, SCALING),
+    "negative_binomial": lambda: NegativeBinomialHead(H, SCALING),
+    "quantile": lambda: QuantileHead(H, SCALING, LEVELS),
 }
 
 
@@ -117,7 +119,7 @@ def test_a_series_in_another_unit_gets_the_same_gradient(name):
 def test_draws_follow_their_distribution():
     generator = torch.Generator().manual_seed(1)
     hidden, base, scale = torch.zeros(20_000, H), torch.full((20_000, S), 7.0), torch.full((20_000,), 4.0)
-    student, counts = StudentTHead(H, S), NegativeBinomialHead(H, S)
+    student, counts = StudentTHead(H, SCALING), NegativeBinomialHead(H, SCALING)
     drawn = student.sample(hidden, base, scale, generator)[:, 0]
     width, nu = softplus(torch.zeros(())).item() + 1e-4, 2 + softplus(torch.zeros(())).item()
     assert stats.kstest(drawn.numpy(), stats.t(nu, 7, 4 * width).cdf).pvalue > 1e-3
@@ -129,7 +131,7 @@ def test_draws_follow_their_distribution():
 
 
 def test_quantiles_of_draws_come_near_to_the_formula():
-    head = random_weights(QuantileHead(H, S, LEVELS)).float()
+    head = random_weights(QuantileHead(H, SCALING, LEVELS)).float()
     hidden, base, scale = torch.randn(1, H), torch.zeros(1, S), torch.full((1,), 2.0)
     levels, generator = torch.tensor([0.1, 0.25, 0.6]), torch.Generator().manual_seed(2)
     exact = head.quantiles(hidden, base, scale, levels, 0, generator)
@@ -151,4 +153,4 @@ def test_quantiles_never_cross(head):
 @pytest.mark.parametrize("levels", [(0.5,), (0.5, 0.1), (0.0, 0.5), (0.5, 1.0)])
 def test_levels_rise_between_0_and_1(levels):
     with pytest.raises(ConfigError, match=r"model.levels: found .*rising"):
-        QuantileHead(H, S, levels)
+        QuantileHead(H, SCALING, levels)
