@@ -62,6 +62,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         naive2=_FEATURES,
         lags=_IDS,
         horizon=pa.int32(),
+        series=pa.int32(),
     ),
 }
 

@@ -83,7 +83,7 @@ def _forecast(
 ) -> Forecast:
     """At the last step of a lane of `part`, behind which the carry stands."""
     one, here = slice(lane, lane + 1), part.steps(len(part.starts_TB) - 1, len(part.starts_TB))
-    fields = {name: field[:, one] for name, field in here.fields.items()}
+    fields = {name: field[:, one] for name, field in here.fields.items() if "_TB" in name}
     number, horizon = int(fields["origin_TB"]), fields["targets_TBS"].shape[2]
     generator = torch.Generator(hidden_TBH.device).manual_seed((seed << 32) + number)
     hidden_11H = hidden_TBH[-1:, one]

@@ -22,7 +22,7 @@ class Series:
 
     Columns: values (NaN where missing), known (K a step, `horizon` steps past the last value), past (C a step), static
     (a category each), origins (how many values are seen where a forecast is asked for; none in training), units and
-    naive2 (one and `horizon` an origin), lags and horizon (the same in all rows).
+    naive2 (one and `horizon` an origin), lags and horizon (the same in all rows), series (its number in the sidecar).
     """
 
     def __init__(self, columns: Columns):
@@ -68,7 +68,9 @@ class Series:
             covariates_TBC: those known for the past only, of the present step.
             static_TBE: int64, categories.
             age_TB: steps since the row's first.
-            origin_TB: int64, number of the origin that the step is, or -1.
+            series_TB: int64, the row's number in the sidecar.
+            origin_TB: int64, number of the origin that the step is, or -1; and
+            num_origins: how many the split has.
             unit_TB, naive2_TBS: of that origin, what its errors are measured by; NaN at other steps.
         """
         safe_TB = np.maximum(positions_TB, 0)
@@ -82,7 +84,9 @@ class Series:
             "covariates_TBC": self._past(safe_TB),
             "static_TBE": torch.from_numpy(self._static(rows_TB)),
             "age_TB": torch.from_numpy((safe_TB - begins_TB).astype(np.float32)),
+            "series_TB": torch.from_numpy(self._columns["series"][rows_TB].astype(np.int64)),
             "origin_TB": torch.from_numpy(origin_TB),
+            "num_origins": torch.tensor(len(self.origins_O)),
             "unit_TB": self._of_origins("units", origin_TB, 1)[:, :, 0],
             "naive2_TBS": self._of_origins("naive2", origin_TB, self.horizon),
         }

@@ -19,17 +19,17 @@ SEASONAL_TEST = 1.645
 def smape(actual: Array, forecast: Array) -> Array:
     """200 |y - f| / (|y| + |f|) of each step, 0 where both are 0; its mean is the symmetric percentage error."""
     error, size = np.abs(actual - forecast), np.abs(actual) + np.abs(forecast)
-    return 200 * np.divide(error, size, out=np.zeros_like(error), where=size > 0)
+    return 200 * np.divide(error, size, out=np.zeros_like(error), where=size != 0)
 
 
 def seasonal_error(history: Array, season: int) -> float:
     """Mean |y_t - y_t-m| of a history: what the seasonal naive misses within the sample, the unit of MASE.
 
-    NaN where the history is no longer than a season.
+    NaN values are gaps: a difference that lacks one is left out. NaN where there is no difference at all.
     """
-    if len(history) <= season:
-        return math.nan
-    return float(np.abs(history[season:] - history[:-season]).mean())
+    errors = np.abs(history[season:] - history[:-season])
+    errors = errors[~np.isnan(errors)]
+    return float(errors.mean()) if len(errors) else math.nan
 
 
 def owa(smape_mean: float, mase_mean: float, naive2_smape: float, naive2_mase: float) -> float:

@@ -34,6 +34,9 @@ class Config(StackConfig):
     """The head also sees the inputs: a linear autoregression beside the network."""
     embedding_size: int
     """Of each static category."""
+    context: int | None
+    """Steps of the past that an answer to a user reads: the window of the training where nothing is carried; None is
+    all of it, as with a carry."""
     static_dropout: float = 0.0
     """Share of the series whose categories training hides: what holds for all series is learnt without names."""
 
