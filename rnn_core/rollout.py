@@ -89,7 +89,7 @@ def _forecast(
     hidden_11H = hidden_TBH[-1:, one]
     alone = Window(fields=fields, starts_TB=here.starts_TB[:, one], valid_TB=here.valid_TB[:, one], epoch=0)
     if network.model.steps == horizon:
-        base_11S, scale_11 = network.model.scaling.placed(fields, hidden_11H)
+        base_11S, scale_11, _ = network.model.scaling.placed(fields, hidden_11H)
         q_SQ = network.head.quantiles(hidden_11H, base_11S, scale_11, levels_Q, draws, generator)[0, 0]
     else:
         paths_SP = _paths(network, alone, hidden_11H, map_carry(lambda c: c[one], carry), horizon, draws, generator)
@@ -115,7 +115,7 @@ def _paths(
     hidden_1PH, steps = hidden_11H.expand(-1, draws, -1), []
     starts_1P, valid_1P = torch.zeros_like(window.starts_TB), torch.ones_like(window.valid_TB)
     for ahead in range(horizon):
-        base_1P1, scale_1P = network.model.scaling.placed(fields, hidden_11H)
+        base_1P1, scale_1P, _ = network.model.scaling.placed(fields, hidden_11H)
         next_1P1 = network.head.sample(hidden_1PH, base_1P1, scale_1P, generator)
         steps.append(next_1P1[0, :, 0])
         if ahead + 1 < horizon:

@@ -1,7 +1,7 @@
-"""Series of any size in units of their own: the level and the scale of the past that a step sees, and what is taken off.
+"""Series of any size in units of their own: level and scale of the past that a step sees, and the season taken off.
 
 Salinas et al. 2020 (DeepAR, section 3.3) divide by a level, Smyl 2020 (A hybrid method of exponential smoothing and
-recurrent neural networks) by level and season of the window. Nothing here is learnt, and all of it is known at the step.
+recurrent neural networks) by level and season of the window. Nothing here is learnt; all of it is known at the step.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,8 @@ class ScalingConfig:
     level: int
     """Values (back from the present one) whose mean is the level, from which inputs are counted."""
     season: int
-    """Forecasts stand on the seasonal naive one: 1 the last value, m that of m steps ago; 0 on nothing."""
+    """Forecasts stand on the seasonal naive one: 1 the last value, m that of m steps ago; 0 on nothing. Where there is
+    no value m steps ago they stand on the level, and nothing is learnt from that."""
     adjusted: bool = False
     """The seasonal naive one moves with the level: y_t-m times the level now over the level m steps ago."""
 
@@ -78,18 +79,20 @@ class Scaling:
         about_TB2 = torch.stack([size_TB, torch.log(scale_TB / (level_TB.abs() + scale_TB))], 2) / 5
         return z_TBL.nan_to_num(0.0).clamp(-LARGEST, LARGEST), about_TB2
 
-    def placed(self, fields: Mapping[str, Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
-        """base_TBS and scale_TB, on which the distributions of the next values stand; of the type of `like`."""
+    def placed(self, fields: Mapping[str, Tensor], like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """base_TBS and scale_TB, on which the distributions of the next values stand, of the type of `like`; and
+        whether there is a season, seasonal_TBS."""
         past_TBL = fields["past_TBL"].to(like.dtype)
         scale_TB = self.scale(past_TBL)
         if not self.config.season:
-            return scale_TB.new_zeros(*scale_TB.shape, self.steps), scale_TB
+            base_TBS = scale_TB.new_zeros(*scale_TB.shape, self.steps)
+            return base_TBS, scale_TB, torch.ones_like(base_TBS, dtype=torch.bool)
         level_TB1 = self.level(past_TBL)[:, :, None]
         base_TBS = past_TBL[:, :, self._season]
         if self.config.adjusted:
             before_TB1 = _mean(past_TBL[:, :, self._before])[:, :, None]
             base_TBS = base_TBS * torch.where(before_TB1.abs() > 0, level_TB1 / before_TB1, 1.0)
-        return torch.where(base_TBS.isnan(), level_TB1, base_TBS), scale_TB
+        return torch.where(base_TBS.isnan(), level_TB1, base_TBS), scale_TB, ~base_TBS.isnan()
 
     def level(self, past_TBL: Tensor) -> Tensor:
         return _mean(past_TBL[:, :, : self.config.level])

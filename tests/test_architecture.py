@@ -30,7 +30,10 @@ ALLOWED_IN_CORE = {
     "kernels": ("cells", "products"),
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": (),
-    "models": ("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products", "scaling", "series"),
+    "models": (
+        *("cells", "kernels", "layers", "dropout", "attention"),
+        *("lanes", "arrow", "spelling", "products", "scaling", "series"),
+    ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts", "scaling"),
     "arrow": (),

@@ -44,6 +44,10 @@ class Layout:
     static: tuple[str, ...] = ()
     """`long` only: categories of a series; the first row's count."""
 
+    @property
+    def step(self) -> timedelta:
+        return timedelta(hours=self.step_hours)
+
     def __post_init__(self) -> None:
         if self.step_hours < 1:
             raise ValueError(f"step_hours is {self.step_hours}, a whole number from 1 on is wanted")
@@ -125,16 +129,18 @@ def joined(parts: Iterable[Series]) -> Series:
     """Series of one name, one after another, as one."""
     first, *others = parts
     for other in others:
-        values, known, past = (np.concatenate([getattr(first, n), getattr(other, n)]) for n in ("values", "known", "past"))
-        first = replace(first, values=values, known=known, past=past)
+        arrays = ("values", "known", "past")
+        first = replace(first, **{name: np.concatenate([getattr(first, name), getattr(other, name)]) for name in arrays})
     return first
 
 
-def times(series: Series, layout: Layout, count: int) -> list[datetime] | None:
-    """The first `count` times of its grid; None where it has none."""
+def times(series: Series, layout: Layout, first: int, count: int) -> tuple[str, ...]:
+    """`count` steps of its grid from number `first` (counted from 0) on: their times as its file writes them, or their
+    numbers, from 1 on, where it has none."""
+    steps = range(first, first + count)
     if series.begin is None:
-        return None
-    return [series.begin + step * timedelta(hours=layout.step_hours) for step in range(count)]
+        return tuple(str(step + 1) for step in steps)
+    return tuple((series.begin + step * layout.step).strftime(layout.date_format) for step in steps)
 
 
 def _fields(lines: Sequence[str], where: str, first_line: int) -> Iterator[tuple[list[str], str, str]]:
@@ -196,7 +202,7 @@ def _on_grid(name: str, rows: list[_Row], layout: Layout) -> Iterator[Series | U
     for number, row in enumerate(rows):
         place, off = number, timedelta(0)
         if begin is not None and row.time is not None:
-            place, off = divmod(row.time - begin, timedelta(hours=layout.step_hours))
+            place, off = divmod(row.time - begin, layout.step)
         if off:
             found = f"a time {off} past a step of {name}"
             yield Unreadable(row.where, found, f"a step every {layout.step_hours} hours from {begin}", row.line)

@@ -83,8 +83,8 @@ class Example:
     naive2: Array
     """(origins, h)."""
     split: str
-    ahead: tuple[str, ...] = ()
-    """The times of the h steps behind the last value (their numbers where there are none)."""
+    ahead: tuple[str, ...]
+    """The times of the h steps behind the last value; their numbers, from 1 on, where there are none."""
     records: int = 1
 
 
@@ -123,7 +123,7 @@ def example(
         units=(unit if unit > 0 else math.nan,) * len(origins),
         naive2=np.array(naive2).reshape(len(origins), cuts.horizon),
         split=split,
-        ahead=tuple(map(str, (times(series, cuts.table, end + cuts.horizon) or range(1, end + cuts.horizon + 1))[end:])),
+        ahead=times(series, cuts.table, end, cuts.horizon),
     )
 
 
@@ -132,9 +132,9 @@ def with_calendar(series: Series, cuts: Cuts, steps: int) -> Array:
     known = np.full((steps, series.known.shape[1]), np.nan)
     told = series.known[:steps]
     known[: len(told)] = told
-    grid = times(series, cuts.table, steps) if cuts.calendar else None
-    if grid is None:
+    if not cuts.calendar or series.begin is None:
         return known
+    grid = [series.begin + step * cuts.table.step for step in range(steps)]
     angles = 2 * np.pi * np.array([[CALENDAR[name](time) for name in cuts.calendar] for time in grid])
     return np.concatenate([known, np.sin(angles), np.cos(angles)], axis=1)
 

@@ -31,7 +31,10 @@ from rnn_core.metrics.outcomes import Outcomes
 from rnn_core.models import forecasting
 from rnn_core.networks import Network
 
-KIND, RAW, INPUT = "forecasting", "items", "table"
+KIND = "forecasting"
+RAW: Literal["text", "aligned", "items"] = "items"
+INPUT: Literal["text", "file", "table"] = "table"
+SIMPLE: tuple[str, ...] = ()
 METRICS: dict[str, Literal["max", "min"]] = {
     "mase": "min",
     "smape": "min",
@@ -40,7 +43,7 @@ METRICS: dict[str, Literal["max", "min"]] = {
     "weighted_quantile_loss": "min",
     "coverage_80": "max",
 }
-REQUIREMENTS = ()
+REQUIREMENTS: tuple[str, ...] = ()
 LEVELS = tuple(k / 10 for k in range(1, 10))
 DRAWS, SEED = 200, 1
 """Sampled paths of a forecast, where the head has no formula."""
@@ -63,16 +66,28 @@ FILES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data(Cuts):
-    lags: tuple[int, ...]
-    """Of the past values that a step sees: 0 is the present one."""
-    negative: Literal["keep", "refuse"]
-    """Values below 0: as they are, or bad records, whose value is a gap."""
+class Lags:
+    """The past values that a step sees."""
+
+    recent: int
+    """The last so many, the present one included."""
+    further: tuple[int, ...] = ()
+    """And those so many steps ago."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.lags[:1] != (0,) or sorted(set(self.lags)) != list(self.lags):
-            raise ValueError(f"lags are {list(self.lags)}, rising ones from 0 on are wanted")
+        if self.recent < 1 or list(self.all) != sorted(set(self.all)):
+            raise ValueError(f"recent is {self.recent}, further {list(self.further)}: from 1 on, then rising")
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        return (*range(self.recent), *self.further)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Cuts):
+    lags: Lags
+    negative: Literal["keep", "refuse"]
+    """Values below 0: as they are, or bad records, whose value is a gap."""
 
 
 def items(raw: Path, dataset: str, files: Mapping[str, Path] | None, data: Data) -> Iterator[Item | BadRecord]:
@@ -122,7 +137,7 @@ def count(examples: Iterable[Example]) -> Counts:
 
 def sidecar(counts: Counts, data: Data) -> dict[str, Any]:
     """series: names by number (0 is unknown), static: likewise for each category; unit: mean size of a value; known,
-    past: mean and width of each covariate; data: the block's settings."""
+    past: mean and width of each covariate; lags: all of them; data: the block's settings."""
     unit, _ = _moments(counts["values"])
 
     def of(kind: str) -> list[Counter[str]]:
@@ -134,6 +149,7 @@ def sidecar(counts: Counts, data: Data) -> dict[str, Any]:
         "unit": unit or 1.0,
         "known": [_moments(column) for column in of("known")],
         "past": [_moments(column) for column in of("past")],
+        "lags": list(data.lags.all),
         "data": asdict(data),
     }
 
@@ -151,7 +167,7 @@ def encoder(sidecar: Sidecar) -> Callable[[Example], Row]:
             "origins": one.origins,
             "units": one.units,
             "naive2": one.naive2,
-            "lags": sidecar["data"]["lags"],
+            "lags": sidecar["lags"],
             "horizon": sidecar["data"]["horizon"],
             "series": series.get(one.name, 0),
         }
@@ -188,7 +204,7 @@ def example_input(columns: arrow.Columns, sidecar: Sidecar, raw: Path) -> str:
 def sizes(config: forecasting.Config, sidecar: Sidecar) -> forecasting.Sizes:
     return forecasting.Sizes(
         horizon=sidecar["data"]["horizon"],
-        lags=tuple(sidecar["data"]["lags"]),
+        lags=tuple(sidecar["lags"]),
         known=len(sidecar["known"]),
         past=len(sidecar["past"]),
         static=tuple(len(names) for names in sidecar["static"]),

@@ -43,8 +43,9 @@ class ForecastHead(nn.Module):
 
     def loss_of(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
         """`loss` of a window with the next values in its field `targets_TBS`."""
-        base_TBS, scale_TB = self.scaling.placed(window.fields, hidden_TBH)
+        base_TBS, scale_TB, seasonal_TBS = self.scaling.placed(window.fields, hidden_TBH)
         targets_TBS = window.fields["targets_TBS"][:, :, : self.steps].to(hidden_TBH.dtype)
+        targets_TBS = targets_TBS.masked_fill(~seasonal_TBS, torch.nan)
         return self.loss(hidden_TBH, targets_TBS, window.valid_TB, base_TBS, scale_TB)
 
     def loss(
