@@ -64,6 +64,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         horizon=pa.int32(),
         series=pa.int32(),
     ),
+    # tokens, or features of frames (the other one is empty); label: the class of the whole.
+    "classification": _schema(tokens=_IDS, features=_FEATURES, steps=pa.int32(), label=pa.int32()),
 }
 
 

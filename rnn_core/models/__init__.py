@@ -5,6 +5,11 @@ A kind's module offers `Config`, `Sizes` (what the data decide: vocabulary, tags
 the one list.
 """
 
-from rnn_core.models import forecasting, language_model, tagging
+from rnn_core.models import classification, forecasting, language_model, tagging
 
-KINDS = {"forecasting": forecasting, "language_model": language_model, "tagging": tagging}
+KINDS = {
+    "classification": classification,
+    "forecasting": forecasting,
+    "language_model": language_model,
+    "tagging": tagging,
+}
