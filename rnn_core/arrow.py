@@ -54,6 +54,20 @@ SCHEMAS: dict[str, pa.Schema] = {
     "captioning": _schema(tokens=_IDS, ends=_IDS, texts=_BYTES, image=_BYTES, features=_FEATURES),
     # words and tags of a sentence; characters: those of all its words; ends: where each word ends in `characters`.
     "tagging": _schema(words=_IDS, tags=_IDS, characters=_IDS, ends=_IDS),
+    # A series: values (NaN where missing); covariates of each step, known ahead (they go on past the values) and not;
+    # a category each; where forecasts are asked for, and what they are measured by. See `rnn_core.series`.
+    "forecasting": _schema(
+        values=_FEATURES,
+        known=_FEATURES,
+        past=_FEATURES,
+        static=_IDS,
+        origins=_IDS,
+        units=_FEATURES,
+        naive2=_FEATURES,
+        lags=_IDS,
+        horizon=pa.int32(),
+        series=pa.int32(),
+    ),
     # tokens, or features of frames (the other one is empty); label: the class of the whole.
     "classification": _schema(tokens=_IDS, features=_FEATURES, steps=pa.int32(), label=pa.int32()),
     # target and source: two sequences that say the same, each with its end.

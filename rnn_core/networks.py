@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from rnn_core.heads.adaptive import AdaptiveHead
 from rnn_core.heads.crf import CrfHead
+from rnn_core.heads.negative_binomial import NegativeBinomialHead
+from rnn_core.heads.quantile import QuantileHead
 from rnn_core.heads.sequence import SequenceHead
 from rnn_core.heads.softmax import SoftmaxHead
+from rnn_core.heads.student_t import StudentTHead
 from rnn_core.lanes import Window
 from rnn_core.models import KINDS
 
@@ -21,6 +24,9 @@ HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
     ),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
     "crf": lambda model, config: CrfHead(model.output_size, model.num_classes),
+    "student_t": lambda model, config: StudentTHead(model.output_size, model.scaling),
+    "negative_binomial": lambda model, config: NegativeBinomialHead(model.output_size, model.scaling),
+    "quantile": lambda model, config: QuantileHead(model.output_size, model.scaling, config.levels),
     "sequence": lambda model, config: SequenceHead(
         model.output_size,
         model.num_classes,

@@ -74,8 +74,12 @@ class Dataset:
     note: str
     files: dict[str, File]
     archives: dict[str, Archive] = field(default_factory=dict)
+    mirror: str | None = None
+    """Its folder in the mirror, where several entries are of one; None is the data set's own name."""
 
     def __post_init__(self) -> None:
+        if self.mirror is not None and not is_plain(self.mirror):
+            raise ValueError(f"mirror is {self.mirror!r}, the name of a folder is wanted")
         if not self.files:
             raise ValueError("files is empty, wanted is at least one file")
         inside = [path for archive in self.archives.values() for path in archive.members.values()]

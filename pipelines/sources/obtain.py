@@ -73,8 +73,9 @@ def ways(name: str, file: str, dataset: Dataset, mirror: Place | None) -> Iterat
     """The ways to a file in the order in which they are tried."""
     holders = {key: held for key, held in dataset.archives.items() if file in held.members}
     if mirror is not None:
-        yield Way(place=within(mirror, name, file))
-        yield from (Way(place=within(mirror, name, key), archive=key) for key in holders)
+        kept = dataset.mirror or name
+        yield Way(place=within(mirror, kept, file))
+        yield from (Way(place=within(mirror, kept, key), archive=key) for key in holders)
     yield from (Way(place=url) for url in dataset.files[file].urls)
     yield from (Way(place=url, archive=key) for key, held in holders.items() for url in held.urls)
 
