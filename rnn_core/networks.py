@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from rnn_core.heads.adaptive import AdaptiveHead
+from rnn_core.heads.ctc import CTCHead
 from rnn_core.heads.sequence import SequenceHead
 from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.lanes import Window
@@ -16,6 +17,7 @@ Config = TypeVar("Config")
 
 HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
     "softmax": lambda model, config: SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight),
+    "ctc": lambda model, config: CTCHead(model.output_size, model.num_classes),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
     "sequence": lambda model, config: SequenceHead(
         model.output_size, model.num_classes, config.read_out, bidirectional=config.bidirectional
