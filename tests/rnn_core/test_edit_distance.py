@@ -5,7 +5,7 @@ from functools import cache
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn_core.edit_distance import alignment, distance
+from rnn_core.metrics.edit_distance import alignment, distance
 
 TEXTS = st.text("ab ", max_size=7)
 
