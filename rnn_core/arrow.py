@@ -72,6 +72,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "classification": _schema(tokens=_IDS, features=_FEATURES, steps=pa.int32(), label=pa.int32()),
     # target and source: two sequences that say the same, each with its end.
     "transduction": _schema(target=_IDS, source=_IDS),
+    # an utterance: features of each step, and the labels of its transcript, which belong to no step.
+    "recognition": _schema(features=_FEATURES, steps=pa.int32(), labels=_IDS),
 }
 
 

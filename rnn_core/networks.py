@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rnn_core.heads.adaptive import AdaptiveHead
 from rnn_core.heads.crf import CrfHead
+from rnn_core.heads.ctc import CTCHead
 from rnn_core.heads.negative_binomial import NegativeBinomialHead
 from rnn_core.heads.quantile import QuantileHead
 from rnn_core.heads.sequence import SequenceHead
@@ -22,6 +23,7 @@ HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
     "softmax": lambda model, config: SoftmaxHead(
         model.output_size, model.num_classes, model.tied_weight, getattr(config, "label_smoothing", 0.0)
     ),
+    "ctc": lambda model, config: CTCHead(model.output_size, model.num_classes),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
     "crf": lambda model, config: CrfHead(model.output_size, model.num_classes),
     "student_t": lambda model, config: StudentTHead(model.output_size, model.scaling),

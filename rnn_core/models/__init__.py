@@ -5,13 +5,14 @@ A kind's module offers `Config`, `Sizes` (what the data decide: vocabulary, tags
 the one list. Beside them stands what several kinds share: `decoder`.
 """
 
-from rnn_core.models import captioning, classification, forecasting, language_model, tagging, transduction
+from rnn_core.models import captioning, classification, forecasting, language_model, recognition, tagging, transduction
 
 KINDS = {
     "captioning": captioning,
     "classification": classification,
     "forecasting": forecasting,
     "language_model": language_model,
+    "recognition": recognition,
     "tagging": tagging,
     "transduction": transduction,
 }
