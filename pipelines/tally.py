@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.tasks import BadRecord, Counts
+from rnn_core import arrow
 from rnn_core.arrow import SPLITS
 from rnn_core.errors import DataError
 
@@ -69,4 +70,4 @@ def no_examples(split: str) -> DataError:
 def _row_numbers(batch: pa.RecordBatch) -> dict[str, int]:
     first = "first" in batch.schema.names
     sequences = sum(batch.column("first").to_pylist()) if first else batch.num_rows
-    return {"sequences": sequences, "rows": batch.num_rows, "steps": len(batch.column(0).values)}
+    return {"sequences": sequences, "rows": batch.num_rows, "steps": arrow.num_steps(batch)}

@@ -95,6 +95,7 @@ class Progress:
     """`seconds` at the last point; since then:"""
     loss_sum: float = 0.0
     count: int = 0
+    steps: int = 0
     best: float | None = None
     best_metrics: dict[str, float] | None = None
     best_update: int = 0
@@ -147,6 +148,7 @@ class _Training:
             self.step_seconds += time.monotonic() - began
             progress.loss_sum += step.loss * step.count
             progress.count += step.count
+            progress.steps += step.steps
             at_end = step.update == self.total
             if at_end or step.update % settings.point_steps == 0:
                 self._point(step)
@@ -186,12 +188,12 @@ class _Training:
             "train/gradient_norm": step.gradient_norm,
             "train/rate": step.rate,
             "train/epoch": float(step.update / self.per_epoch),
-            "train/tokens_per_second": progress.count / max(1e-9, seconds - progress.last_point),
+            "train/tokens_per_second": progress.steps / max(1e-9, seconds - progress.last_point),
             "train/input_share": self.ready.waited / self.step_seconds,
         }
         if self.recorder:
             self.recorder.add(step.update, seconds, values)
-        progress.loss_sum, progress.count, progress.last_point = 0.0, 0, seconds
+        progress.loss_sum, progress.count, progress.steps, progress.last_point = 0.0, 0, 0, seconds
         self.ready.waited = self.step_seconds = 0.0
 
     def _validate(self) -> None:

@@ -2,6 +2,11 @@
 
 Uncompressed IPC files, so that a row is a slice of the mapped file: opening a split costs milliseconds and no heap.
 No nulls; the vocabulary lies beside the shards, in `sidecar.json`.
+
+A column is a list of int32 (ids), of float32 (features, all of a step one after another, steps in order) or of uint8
+(bytes: an image, a text), or a single bool, int32 or float32. The steps of a row are the values of its first column,
+unless the kind has a column `steps` (int32) that says how many there are: then each of its columns of features holds
+steps times width values, and the width is the sidecar's or the model's to know.
 """
 
 import json
@@ -25,14 +30,21 @@ SPLITS = ("train", "validation", "test")
 SHARD_BYTES = 64 << 20
 BATCH_BYTES = 8 << 20
 
-_IDS = pa.list_(pa.field("item", pa.int32(), nullable=False))
+STEPS = "steps"
+"""Name of the column that counts a row's steps where the first one does not."""
+
+
+def _list(item: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.field("item", item, nullable=False))
+
+
+_IDS, _FEATURES, _BYTES = _list(pa.int32()), _list(pa.float32()), _list(pa.uint8())
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
 
 
-# In each kind the first column has one value a step.
 SCHEMAS: dict[str, pa.Schema] = {
     # tokens: a piece of the stream; first: the piece begins a new sequence, all others go on with the one before.
     "language_model": _schema(tokens=_IDS, first=pa.bool_()),
@@ -45,34 +57,37 @@ SCHEMAS: dict[str, pa.Schema] = {
 class Lists:
     """A column of N lists: row i is values[offsets[i]:offsets[i + 1]]."""
 
-    values: NDArray[np.int32]
-    """All rows one after another. Read-only."""
+    values: NDArray[Any]
+    """All rows one after another: int32, float32 or uint8. Read-only."""
     offsets: NDArray[np.int64]
     """N + 1 of them, from 0 to len(values)."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, row: int) -> NDArray[np.int32]:
+    def __getitem__(self, row: int) -> NDArray[Any]:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
 
 class Values:
-    """The values of a list column, all rows one after another, taken from the mapped files where they lie."""
+    """The values of a list column, all rows one after another, taken from the mapped files where they lie.
 
-    def __init__(self, parts: Sequence[NDArray[np.int32]]):
-        self._parts = parts
-        self._begins = np.cumsum([0] + [len(part) for part in parts])
+    With a `width`, what is counted is steps of so many values each.
+    """
+
+    def __init__(self, parts: Sequence[NDArray[Any]], width: int | None = None):
+        self._parts = parts if width is None else [part.reshape(-1, width) for part in parts]
+        self._begins = np.cumsum([0] + [len(part) for part in self._parts])
 
     def __len__(self) -> int:
         return int(self._begins[-1])
 
-    def __getitem__(self, positions: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The values at these positions, in their shape."""
+    def __getitem__(self, positions: NDArray[np.int64]) -> NDArray[Any]:
+        """The values at these positions, in their shape (with the width as the last dimension, where there is one)."""
         if len(self._parts) == 1:
             return self._parts[0][positions]
         which = np.searchsorted(self._begins, positions, side="right") - 1
-        values = np.empty(positions.shape, np.int32)
+        values = np.empty(positions.shape + self._parts[0].shape[1:], self._parts[0].dtype)
         for number in np.unique(which):
             here = which == number
             values[here] = self._parts[number][positions[here] - self._begins[number]]
@@ -80,7 +95,7 @@ class Values:
 
 
 class Columns(Mapping[str, Any]):
-    """The columns of a split by name: `Lists` for a list column, a numpy bool array for a bool column.
+    """The columns of a split by name: `Lists` for a list column, a numpy array for a column of single values.
 
     With one record batch the values are the mapped file itself. With several, a column is joined (copied) when it is
     first asked for; data that shall not be copied is had by `values_of` and `offsets_of`, or batch by batch.
@@ -94,7 +109,7 @@ class Columns(Mapping[str, Any]):
 
     @cached_property
     def batches(self) -> list[dict[str, Any]]:
-        """The columns of each record batch, never copied (offsets and bools are, being small)."""
+        """The columns of each record batch, never copied (offsets and single values are, being small)."""
         return [{name: _column(batch.column(name)) for name in self._names} for batch in self._batches]
 
     def __getitem__(self, name: str) -> Any:
@@ -102,13 +117,19 @@ class Columns(Mapping[str, Any]):
             self._joined[name] = _join(self._parts(name))
         return self._joined[name]
 
-    def values_of(self, name: str) -> Values:
-        """A list column's values, never copied."""
-        return Values([part.values for part in self._parts(name)])
+    def values_of(self, name: str, width: int | None = None) -> Values:
+        """A list column's values, never copied; with a width, as steps of so many values."""
+        return Values([part.values for part in self._parts(name)], width)
 
     def offsets_of(self, name: str) -> NDArray[np.int64]:
         """A list column's offsets in all its values, as those of `Lists`."""
         return _join_offsets(self._parts(name))
+
+    def steps(self) -> NDArray[np.int64]:
+        """lengths_N: how many steps each row has (see the top of this file)."""
+        if STEPS in self._names:
+            return np.asarray(self[STEPS], np.int64)
+        return np.diff(self.offsets_of(self._names[0]))
 
     def _parts(self, name: str) -> list[Any]:
         if not self.batches:
@@ -123,7 +144,7 @@ class Columns(Mapping[str, Any]):
 
 
 def to_batch(rows: Sequence[Mapping[str, Any]], kind: str) -> pa.RecordBatch:
-    """Rows of a kind's schema (a sequence of numbers for a list column, a bool for a bool column) as one batch."""
+    """Rows of a kind's schema (a sequence of numbers or bytes for a list column, else a single value) as one batch."""
     schema = SCHEMAS[kind]
     return pa.record_batch([_array([row[f.name] for row in rows], f.type) for f in schema], schema=schema)
 
@@ -131,6 +152,13 @@ def to_batch(rows: Sequence[Mapping[str, Any]], kind: str) -> pa.RecordBatch:
 def from_rows(rows: Sequence[Mapping[str, Any]], kind: str) -> Columns:
     """Rows in memory as if they had been read from a split, for examples that a user gives."""
     return Columns([to_batch(rows, kind)], SCHEMAS[kind], {})
+
+
+def num_steps(batch: pa.RecordBatch) -> int:
+    """Of all rows of a batch."""
+    if STEPS in batch.schema.names:
+        return int(batch.column(STEPS).to_numpy().sum(dtype=np.int64))
+    return len(batch.column(0).values)
 
 
 class Writer:
@@ -284,16 +312,18 @@ def _check_values(where: str, batch: pa.RecordBatch) -> None:
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     if not pa.types.is_list(kind):
         return pa.array(values, kind)
-    offsets = np.cumsum([0, *map(len, values)])
+    dtype = kind.value_type.to_pandas_dtype()
+    lists = [np.frombuffer(v, dtype) if isinstance(v, bytes) else np.asarray(v, dtype).ravel() for v in values]
+    flat = np.concatenate(lists) if lists else np.empty(0, dtype)
+    offsets = np.cumsum([0, *map(len, lists)])
     assert offsets[-1] < 2**31, "a batch's offsets are int32"
-    flat = np.concatenate([np.asarray(v, np.int32) for v in values]) if values else np.empty(0, np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat), type=kind)
 
 
-def _column(array: pa.Array) -> Lists | NDArray[np.bool_]:
+def _column(array: pa.Array) -> Lists | NDArray[Any]:
     if not pa.types.is_list(array.type):
-        flags: NDArray[np.bool_] = array.to_numpy(zero_copy_only=False)
-        return flags
+        singles: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+        return singles
     offsets = array.offsets.to_numpy()
     values = array.values.to_numpy(zero_copy_only=True)[offsets[0] : offsets[-1]]
     return Lists(values, (offsets - offsets[0]).astype(np.int64))

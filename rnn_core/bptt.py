@@ -63,9 +63,11 @@ class Step:
     update: int
     """Updates done, this one included."""
     loss: float
-    """Mean over the counted steps, in the unit of the head (nats)."""
+    """Mean over all that was counted, in the unit of the head (nats)."""
     count: int
-    """Steps whose loss counted."""
+    """What the head counted: steps, or sequences."""
+    steps: int
+    """Steps that were no padding, whatever the head counts."""
     gradient_norm: float
     """Before clipping."""
     rate: float
@@ -107,7 +109,7 @@ def fit(
             parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         gradients = [p.grad for p in parameters if p.grad is not None]
         reduce([*gradients, totals])
-        loss_sum, total = float(totals[0]), int(totals[1])
+        loss_sum, total, steps = float(totals[0]), int(totals[1]), int(totals[2])
         if not math.isfinite(loss_sum):
             raise _non_finite(state, broken, windows(state.update * accumulate).epoch)
         # Sums, not means, came from the workers: one division makes the mean and clips it.
@@ -117,7 +119,8 @@ def fit(
         optim.step(state.optimizer, max(1, total) * max(1.0, norm / clip))
         state.carry = carry
         state.update += 1
-        yield Step(update=state.update, loss=loss_sum / max(1, total), count=total, gradient_norm=norm, rate=now)
+        loss = loss_sum / max(1, total)
+        yield Step(update=state.update, loss=loss, count=total, steps=steps, gradient_norm=norm, rate=now)
 
 
 @torch.no_grad()
@@ -145,17 +148,17 @@ def map_carry(function: Callable[..., Tensor], carry: Carry, *others: Carry) -> 
 def _sums(
     state: TrainState, windows: Callable[[int], Window], k2: int | None, accumulate: int, bfloat16: bool
 ) -> tuple[Tensor, Carry, tuple[Window, Carry] | None]:
-    """Of the next update's windows: (sum of the loss, steps counted), with the gradients of the sum in the parameters.
+    """Of the next update's windows: (sum of the loss, its count, steps); the sum's gradients stand in the parameters.
 
     Returns: these; the carry for the next update; the first window whose loss is no number, with the carry before it.
     """
-    totals, carry, broken = torch.zeros(2, dtype=torch.float64), state.carry, None
+    totals, carry, broken = torch.zeros(3, dtype=torch.float64), state.carry, None
     for number in range(state.update * accumulate, (state.update + 1) * accumulate):
         with _precision(state.network, bfloat16):
-            loss, count, next_carry = _newest_loss(state.network, carry, number, windows, k2)
+            loss, count, steps, next_carry = _newest_loss(state.network, carry, number, windows, k2)
         loss.backward()
         part = loss.item()
-        totals += torch.tensor([part, count], dtype=torch.float64)
+        totals += torch.tensor([part, count, steps], dtype=torch.float64)
         if broken is None and not math.isfinite(part):
             broken = windows(number), carry
         carry = next_carry
@@ -170,8 +173,8 @@ def _precision(network: nn.Module, bfloat16: bool) -> contextlib.AbstractContext
 
 def _newest_loss(
     network: Any, carry: Carry, newest: int, windows: Callable[[int], Window], k2: int | None
-) -> tuple[Tensor, int, Carry]:
-    """Loss of window `newest`, steps counted, and the carry at the beginning of what the next window recomputes."""
+) -> tuple[Tensor, int, int, Carry]:
+    """Loss of window `newest`, its count and steps, and the carry where what the next window recomputes begins."""
     window = windows(newest)
     k1 = window.starts_TB.shape[0]
     end = (newest + 1) * k1
@@ -187,12 +190,13 @@ def _newest_loss(
         part = whole if b - a == k1 else whole.steps(a - number * k1, b - number * k1)
         hidden_TBH, carry = network(part, carry)
         if number == newest:
-            loss, steps = network.loss(part, hidden_TBH)
+            loss, counted = network.loss(part, hidden_TBH)
             losses.append(loss)
-            count += steps
+            count += counted
         if b == next_begin:
             next_carry = map_carry(Tensor.detach, carry)
-    return torch.stack(losses).sum() if len(losses) > 1 else losses[0], count, next_carry
+    loss = torch.stack(losses).sum() if len(losses) > 1 else losses[0]
+    return loss, count, int(window.valid_TB.sum()), next_carry
 
 
 @torch.no_grad()
@@ -207,7 +211,7 @@ def _non_finite(state: TrainState, broken: tuple[Window, Carry] | None, epoch: i
 
 def _broken_lanes(network: Any, window: Window, carry: Carry) -> list[int]:
     hidden_TBH, _ = network(window, carry)
-    numbers = window.draws.lanes_B.tolist() if window.draws else list(range(hidden_TBH.shape[1]))
+    numbers = window.draws.lanes_B.tolist() if window.draws else list(range(window.starts_TB.shape[1]))
     losses = [network.loss(window.lane(i), hidden_TBH[:, i : i + 1])[0] for i in range(len(numbers))]
     return [number for number, loss in zip(numbers, losses, strict=True) if not torch.isfinite(loss)]
 

@@ -30,7 +30,8 @@ class Window:
     """T steps of B lanes, as a model takes them."""
 
     fields: Mapping[str, Tensor]
-    """What the kind of task put there, such as `tokens_TB` and `targets_TB`."""
+    """What the kind of task put there, such as `tokens_TB` and `targets_TB`. A name has `_TB` in it where the field is
+    laid out by step and lane (`frames_TBD` too), and only there."""
     starts_TB: Tensor
     """True where a new sequence begins, and where padding begins after the last one of a lane."""
     valid_TB: Tensor
@@ -40,16 +41,16 @@ class Window:
     """The window's random draws; None where nothing is drawn (evaluation)."""
 
     def steps(self, begin: int, end: int) -> "Window":
-        """Steps begin..end-1; every field must have time first."""
-        cut = {name: field[begin:end] for name, field in self.fields.items()}
+        """Steps begin..end-1: what is not laid out by step and lane is left as it is."""
+        cut = {name: field[begin:end] if _by_lane(name) else field for name, field in self.fields.items()}
         starts_TB, valid_TB = self.starts_TB[begin:end], self.valid_TB[begin:end]
         draws = replace(self.draws, first_step=self.draws.first_step + begin) if self.draws else None
         return replace(self, fields=cut, starts_TB=starts_TB, valid_TB=valid_TB, draws=draws)
 
     def lane(self, index: int) -> "Window":
-        """One lane alone: what is not laid out by lane is left as it is."""
+        """One lane alone: what is not laid out by step and lane is left as it is."""
         pick = slice(index, index + 1)
-        cut = {name: field[:, pick] if name.endswith("_TB") else field for name, field in self.fields.items()}
+        cut = {name: field[:, pick] if _by_lane(name) else field for name, field in self.fields.items()}
         return replace(self, fields=cut, starts_TB=self.starts_TB[:, pick], valid_TB=self.valid_TB[:, pick], draws=None)
 
     def to(self, device: torch.device | str) -> "Window":
@@ -251,6 +252,10 @@ def lane_slice(lanes: int, rank: int, workers: int) -> slice:
     share, rest = divmod(lanes, workers)
     begin = rank * share + min(rank, rest)
     return slice(begin, begin + share + (rank < rest))
+
+
+def _by_lane(name: str) -> bool:
+    return "_TB" in name
 
 
 def _check(lengths_N: Positions, lanes: int, window: int) -> None:

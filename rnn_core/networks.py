@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from rnn_core.heads.adaptive import AdaptiveHead
+from rnn_core.heads.sequence import SequenceHead
 from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.lanes import Window
 from rnn_core.models import KINDS
@@ -16,12 +17,19 @@ Config = TypeVar("Config")
 HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
     "softmax": lambda model, config: SoftmaxHead(model.output_size, model.num_classes, weight=model.tied_weight),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
+    "sequence": lambda model, config: SequenceHead(
+        model.output_size, model.num_classes, config.read_out, bidirectional=config.bidirectional
+    ),
 }
-"""A head for a model and its `Config`; a kind whose `Config` names none has a softmax."""
+"""A head for a model and its `Config`, which names it in `head` (a field, or what is the same for all of the kind); a
+kind that names none has a softmax."""
 
 
 class Network(nn.Module):
-    """`network(window, carry) -> (hidden_TBH, carry)`, then `network.loss` or `network.head.predict`."""
+    """`network(window, carry) -> (hidden_TBH, carry)`, then `network.loss` or `network.head.predict`.
+
+    The hidden states are the head's input, for most kinds those of each step.
+    """
 
     model: Any
     head: Any
@@ -35,8 +43,9 @@ class Network(nn.Module):
         return output
 
     def loss(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
-        """Sum of the loss over the window's valid steps, in nats, and their count."""
-        return self.head.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB)
+        """Sum of the head's loss over the window, in nats, and of how many steps (or sequences) it is the sum."""
+        loss: tuple[Tensor, int] = self.head.loss_of(window, hidden_TBH)
+        return loss
 
     def initial_carry(self, lanes: int) -> Any:
         return self.model.initial_carry(lanes)

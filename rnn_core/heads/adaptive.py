@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from rnn_core.errors import ConfigError
 from rnn_core.heads.cross_entropy import cross_entropy
-from rnn_core.heads.steps import counted
+from rnn_core.heads.steps import StepHead, counted
 from rnn_core.products import linear
 
 NARROWING = 4
 """How many times narrower each cluster's input is than that of the one before (the paper's choice)."""
 
 
-class AdaptiveHead(nn.Module):
+class AdaptiveHead(StepHead):
     """The loss is that of `nn.AdaptiveLogSoftmaxWithLoss(head_bias=True)`; gradients of all clusters are dense."""
 
     def __init__(self, hidden_size: int, num_classes: int, cutoffs: tuple[int, ...] | None):

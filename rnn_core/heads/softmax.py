@@ -5,11 +5,11 @@ from torch import Tensor, nn
 
 from rnn_core.errors import ConfigError
 from rnn_core.heads.cross_entropy import cross_entropy
-from rnn_core.heads.steps import counted
+from rnn_core.heads.steps import StepHead, counted
 from rnn_core.products import linear
 
 
-class SoftmaxHead(nn.Module):
+class SoftmaxHead(StepHead):
     """p(class v) at a step = softmax(W h + b)_v."""
 
     def __init__(self, hidden_size: int, num_classes: int, weight: Tensor | None = None):

@@ -1,6 +1,20 @@
-"""Which steps of a window a head reads."""
+"""Heads whose loss is a sum over steps, and which steps of a window they read."""
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from rnn_core.lanes import Window
+
+
+class StepHead(nn.Module):
+    """A head for which each valid step has its target, and counts."""
+
+    def loss(self, hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor) -> tuple[Tensor, int]:
+        """Sum of the loss over the valid steps, and how many these are."""
+        raise NotImplementedError
+
+    def loss_of(self, window: Window, hidden_TBH: Tensor) -> tuple[Tensor, int]:
+        """`loss` of a window whose field `targets_TB` holds the targets."""
+        return self.loss(hidden_TBH, window.fields["targets_TB"], window.valid_TB)
 
 
 def counted(hidden_TBH: Tensor, targets_TB: Tensor, valid_TB: Tensor) -> tuple[Tensor, Tensor, int]:
