@@ -19,7 +19,7 @@ are equally probable under all classes. Both guesses are scored on the test file
 Raw files: `<split>/<class>/<number>.png`, the frames of a video one below the other, each as high as it is wide.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,8 @@ SEED = 1
 VIDEOS = {"train": 2_000, "validation": 300, "test": 1_000}
 CLASSES = {"right_right": 0.31, "left_left": 0.27, "right_left": 0.23, "left_right": 0.19}
 """P(class): both turns in their order."""
-CURTAIN = 0.1
-"""P(a turn is hidden)."""
+CURTAIN, HIDDEN = 0.1, -1
+"""P(a turn is hidden); the place of a hidden dot."""
 LINGERING = 0.25
 """P(the dot stays at a place of its way for a second frame)."""
 RESTS = (2, 5)
@@ -61,23 +61,35 @@ class Video:
 
 def draw(random: np.random.Generator) -> Video:
     """One video of the process."""
-    label = random.choice(list(CLASSES), p=list(CLASSES.values()))
-    first, second = label.split("_")
-    hidden = random.random(2) < CURTAIN
-    start = int(random.integers(STARTS))
-    places_T = [start] * _rest(random)
-    for turn, gone in zip((first, second), hidden, strict=True):
-        way = [(start + step) % PLACES for step in range(1, PLACES)]
-        stays = 1 + (random.random(len(way)) < LINGERING)
-        # On a picture, whose y points down, growing angles turn to the right.
-        for place, stay in zip(way if turn == "right" else way[::-1], stays, strict=True):
-            places_T += [-1 if gone else place] * int(stay)
-        places_T += [start] * _rest(random)
-    return Video((first, second), (bool(hidden[0]), bool(hidden[1])), paint(np.array(places_T), random))
+    first, second = str(random.choice(list(CLASSES), p=list(CLASSES.values()))).split("_")
+    hidden = bool(random.random() < CURTAIN), bool(random.random() < CURTAIN)
+    stays = 1 + (random.random((2, PLACES - 1)) < LINGERING)
+    rests = random.integers(RESTS[0], RESTS[1] + 1, 3)
+    places = journey((first, second), hidden, int(random.integers(STARTS)), stays.tolist(), rests.tolist())
+    return Video((first, second), hidden, paint(np.array(places), random))
+
+
+def journey(
+    turns: Sequence[str], hidden: Sequence[bool], start: int, stays: Sequence[Sequence[int]], rests: Sequence[int]
+) -> list[int]:
+    """The place of the dot in each frame, HIDDEN behind the curtain.
+
+    Args:
+        stays: frames at each place between, for each turn.
+        rests: frames before the first turn, after it, after the second one.
+    """
+    # On a picture, whose y points down, growing angles turn to the right.
+    ways = {"right": range(start + 1, start + PLACES), "left": range(start + PLACES - 1, start, -1)}
+    places = [start] * rests[0]
+    for turn, gone, frames, rest in zip(turns, hidden, stays, rests[1:], strict=True):
+        for place, stay in zip(ways[turn], frames, strict=True):
+            places += [HIDDEN if gone else place % PLACES] * stay
+        places += [start] * rest
+    return places
 
 
 def paint(places_T: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.uint8]:
-    """frames_TSS of a dot at these places; -1 is behind the curtain."""
+    """frames_TSS of a dot at these places."""
     middle_2 = (SIZE - 1) / 2 + random.uniform(-SHIFT, SHIFT, 2)
     angles_T = 2 * np.pi * places_T / PLACES
     pixels_S = np.arange(SIZE)
@@ -86,11 +98,11 @@ def paint(places_T: NDArray[np.int64], random: np.random.Generator) -> NDArray[n
     dot_TSS = np.exp(-(down_TS[:, :, None] ** 2 + across_TS[:, None, :] ** 2) / 2)
     height = random.uniform(*BRIGHT)
     noise_TSS = random.uniform(0, NOISE, dot_TSS.shape)
-    seen_T11 = (places_T >= 0)[:, None, None]
+    seen_T11 = (places_T != HIDDEN)[:, None, None]
     return (BACKGROUND + noise_TSS + height * seen_T11 * dot_TSS).astype(np.uint8)
 
 
-def best_class(turns: tuple[str, str], hidden: tuple[bool, bool]) -> str:
+def best_class(turns: Sequence[str], hidden: Sequence[bool]) -> str:
     """The most probable class of those that agree with the turns that are not hidden."""
     seen = [None if gone else turn for turn, gone in zip(turns, hidden, strict=True)]
     agree = [label for label in CLASSES if all(s in (None, t) for s, t in zip(seen, label.split("_"), strict=True))]
@@ -126,6 +138,3 @@ def generate(folder: Path) -> None:
     }
     files.write_json(folder / "limits.json", limits)
 
-
-def _rest(random: np.random.Generator) -> int:
-    return int(random.integers(RESTS[0], RESTS[1] + 1))
