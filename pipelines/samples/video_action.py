@@ -137,4 +137,3 @@ def generate(folder: Path) -> None:
         "best_memoryless": round(accuracy((memoryless_class() for _ in videos), videos), 6),
     }
     files.write_json(folder / "limits.json", limits)
-

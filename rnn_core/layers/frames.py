@@ -5,6 +5,7 @@ After LeCun et al. 1998 (Gradient-based learning applied to document recognition
 """
 
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
 from rnn_core.errors import ConfigError
 
@@ -33,20 +34,15 @@ class FrameEncoder(nn.Module):
         if channels % GROUPS:
             raise ConfigError("model.frames.channels", f"found {channels}", f"a multiple of {GROUPS}")
         self.frame_size = frame_size
-        self.layers = nn.Sequential(
-            *_convolution(1, channels),
-            *_convolution(channels, 2 * channels),
-            nn.Flatten(),
-            nn.Linear(2 * channels * (frame_size // SHRINK) ** 2, output_size),
-            nn.ReLU(),
-        )
+        self.convolutions = nn.Sequential(*_convolution(1, channels), *_convolution(channels, 2 * channels))
+        self.linear = nn.Linear(2 * channels * (frame_size // SHRINK) ** 2, output_size)
 
     def forward(self, pixels_TBD: Tensor) -> Tensor:
         """e_TBE of frames whose pixels are bytes (uint8), row by row."""
-        pixels_N1SS = pixels_TBD.reshape(-1, 1, self.frame_size, self.frame_size).to(self.layers[0].weight.dtype)
+        pixels_N1SS = pixels_TBD.reshape(-1, 1, self.frame_size, self.frame_size).to(self.linear.weight.dtype)
         # Bytes to -1 .. 1.
-        e_NE: Tensor = self.layers(pixels_N1SS / 127.5 - 1)
-        return e_NE.unflatten(0, pixels_TBD.shape[:2])
+        features_NCSS = self.convolutions(pixels_N1SS / 127.5 - 1)
+        return relu(self.linear(features_NCSS.flatten(1))).unflatten(0, pixels_TBD.shape[:2])
 
 
 def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, ...]:

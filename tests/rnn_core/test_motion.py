@@ -124,7 +124,9 @@ def test_velocities_begin_anew_with_each_sequence() -> None:
         np.testing.assert_array_equal(got, np.diff(sequence, axis=0, prepend=sequence[:1]))
 
 
-@pytest.mark.parametrize(("key", "value"), [("turn", 200.0), ("scale", 1.0), ("noise", -0.1), ("warp", 2.0), ("trim", 0.5)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("turn", 200.0), ("scale", 1.0), ("noise", -0.1), ("warp", 2.0), ("trim", 0.5)]
+)
 def test_limits_of_the_settings(key: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"model.augmentation.{key}: found {value}"):
         Augmentation(**NONE | {key: value})
