@@ -10,7 +10,10 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.tasks import BadRecord, Task, Where
+import numpy as np
+
+from pipelines import files
+from pipelines.tasks import BadRecord, TextTask, Where
 from rnn_core.arrow import SPLITS
 from rnn_core.errors import ConfigError, DataError
 
@@ -32,29 +35,52 @@ class Source:
     end: int
     line: int = 1
 
+    @property
+    def size(self) -> int:
+        return self.end - self.begin
 
-def sources(raw: Path, task: Task, dataset: str, files: Mapping[str, str] | None, where: str) -> list[Source]:
+    def checksums(self) -> dict[str, str]:
+        return {self.name: files.sha256(self.path)}
+
+
+def sources(raw: Path, task: TextTask, dataset: str, own: Mapping[str, str] | None, where: str) -> list[Source]:
     """The parts of the raw folder that are read, in the order of the splits.
 
-    `files` names one for each split. Without it a single raw file is split 90/5/5: by the hash of the example, or by
-    position (each border moved on to the next line end) if the task is a stream. Otherwise the task knows its files.
+    `own` (`data.files`) names one for each split. Without it a single raw file is split 90/5/5: by the hash of the
+    example, or by position (each border moved on to the next line end) if the task is a stream. Otherwise the task
+    knows its files.
 
     Raises:
-        ConfigError: `files` does not name the three splits, or a file outside of the folder.
+        ConfigError: `own` does not name the three splits, or a file outside of the folder.
         DataError: a file is missing or empty.
     """
-    if files is not None:
-        return [_whole(raw, path, split) for split, path in _named(raw, files, f"{where}.files").items()]
-    present = sorted(p for p in raw.rglob("*") if p.is_file() and p.name not in NOT_DATA)
-    if len(present) == 1:
-        one = _whole(raw, present[0], None)
+    if own is not None:
+        return [_whole(raw, path, split) for split, path in named(raw, own, f"{where}.files").items()]
+    found = present(raw)
+    if len(found) == 1:
+        one = _whole(raw, found[0], None)
         return _by_position(one) if task.STREAM else [one]
     return [_whole(raw, path, split) for split, path in task.raw_files(raw, dataset).items()]
 
 
+def named(raw: Path, own: Mapping[str, str], where: str) -> dict[str, Path]:
+    """The file (or what the task makes of the name) of each split, as the block names it at `where`.
+
+    Raises:
+        ConfigError: not all splits, or a file outside of the folder.
+    """
+    if set(own) != set(SPLITS):
+        raise ConfigError(where, f"the splits {', '.join(sorted(own))}", f"all of {', '.join(SPLITS)}")
+    paths = {split: raw / own[split] for split in SPLITS}
+    for split, path in paths.items():
+        if not path.resolve().is_relative_to(raw.resolve()):
+            raise ConfigError(f"{where}.{split}", f"found {own[split]}", "a file inside the folder `from`")
+    return paths
+
+
 def split_of(example: Any) -> str:
     """The split of an example of a file that has none: a function of the example alone, so twins stay together."""
-    text = json.dumps(example.text if isinstance(example, BadRecord) else astuple(example))
+    text = json.dumps(example.text if isinstance(example, BadRecord) else astuple(example), default=_digest)
     share = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
     if share < SHARES["train"]:
         return "train"
@@ -62,7 +88,7 @@ def split_of(example: Any) -> str:
 
 
 def chunks(
-    source: Source, task: Task, *, chunk_bytes: int = CHUNK_BYTES, longest: int = LONGEST_RECORD
+    source: Source, task: TextTask, *, chunk_bytes: int = CHUNK_BYTES, longest: int = LONGEST_RECORD
 ) -> Iterator[tuple[bytes, Where]]:
     """Whole records, about `chunk_bytes` at a time. A stream's record longer than `longest` is cut at a blank.
 
@@ -88,7 +114,17 @@ def chunks(
                 line, first, held = line + held.count(b"\n", 0, cut), False, held[cut:]
 
 
-def _inside(held: bytes, task: Task, longest: int, where: str) -> int:
+def present(raw: Path) -> list[Path]:
+    """The files with raw data in a folder."""
+    return sorted(p for p in raw.rglob("*") if p.is_file() and p.name not in NOT_DATA)
+
+
+def _digest(value: Any) -> str:
+    """An array or bytes, as something that JSON can hold."""
+    return hashlib.sha256(value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes()).hexdigest()
+
+
+def _inside(held: bytes, task: TextTask, longest: int, where: str) -> int:
     """Where to cut a record whose end is not in sight; 0 to read on."""
     if len(held) <= longest:
         return 0
@@ -104,16 +140,6 @@ def _character_end(held: bytes) -> int:
     for _ in range(3):
         cut -= cut > 0 and held[cut] & 0b1100_0000 == 0b1000_0000
     return cut
-
-
-def _named(raw: Path, files: Mapping[str, str], where: str) -> dict[str, Path]:
-    if set(files) != set(SPLITS):
-        raise ConfigError(where, f"the splits {', '.join(sorted(files))}", f"all of {', '.join(SPLITS)}")
-    paths = {split: raw / files[split] for split in SPLITS}
-    for split, path in paths.items():
-        if not path.resolve().is_relative_to(raw.resolve()):
-            raise ConfigError(f"{where}.{split}", f"found {files[split]}", "a file inside the folder `from`")
-    return paths
 
 
 def _whole(raw: Path, path: Path, split: str | None) -> Source:

@@ -41,7 +41,7 @@ def evaluate(suite: str, name: str) -> None:
         score = score_file(block, numbers, runs[RECURRENT])
         evaluated = {
             "trainings": {training: run["training_id"] for training, run in runs.items()},
-            "example": _example(folder / RECURRENT / "model", arrow),
+            "example": example(folder / RECURRENT / "model", arrow, paths.raw(suite, name)),
             "score": score,
         }
         files.write_json(aside / "evaluated.json", evaluated)
@@ -146,11 +146,13 @@ def _limits(raw: Path) -> dict[str, Any]:
     return files.read_json(path) if path.exists() else {}
 
 
-def _example(model_folder: Path, arrow: Path) -> dict[str, Any]:
-    """A raw input made from the training data, and the model's answer to it."""
+def example(model_folder: Path, arrow: Path, raw: Path) -> dict[str, Any]:
+    """A raw input from the training data, as the served model's column has it, and the model's answer to it."""
     model = networks.load(model_folder)
-    text = model.task.example_text(read_split(arrow, "train", model.task.KIND), model.sidecar)
-    return {"text": text, "answer": model.task.answers(model.network, [text], model.sidecar)[0]}
+    given = model.task.example_input(read_split(arrow, "train", model.task.KIND), model.sidecar, raw)
+    (answer,) = model.task.answers(model.network, [given], model.sidecar)
+    about = {"column": model.task.INPUT, "requirements": list(model.task.REQUIREMENTS)}
+    return about | {"input": networks.to_text(given), "answer": answer}
 
 
 if __name__ == "__main__":

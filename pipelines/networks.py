@@ -1,5 +1,6 @@
 """From a task's settings to its network and back from a model's folder: what train, evaluate and predict share."""
 
+import base64
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pipelines import files, tasks
 from pipelines.tasks import Sidecar, Task
 from rnn_core import bptt, checkpoint
 from rnn_core.config import from_mapping, to_mapping
+from rnn_core.errors import DataError
 from rnn_core.models import KINDS
 from rnn_core.networks import Network, network, widen
 
@@ -45,6 +47,25 @@ class Model:
     sidecar: Sidecar
     about: dict[str, Any]
     """`model.json`."""
+
+
+def to_text(given: str | bytes) -> str:
+    """A raw input as text: the contents of a file in base64."""
+    return given if isinstance(given, str) else base64.b64encode(given).decode()
+
+
+def from_text(text: str, task: Task) -> str | bytes:
+    """The inverse of `to_text`.
+
+    Raises:
+        DataError: the task takes files, and this is no base64.
+    """
+    if task.INPUT != "file":
+        return text
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise DataError("input", f"no base64: {error}", "the contents of a file in base64") from error
 
 
 def load(folder: Path) -> Model:

@@ -1,6 +1,6 @@
-"""Raw text to Arrow shards with their sidecar: the second stage. `python -m pipelines.preprocess <block>`.
+"""Raw data to Arrow shards with their sidecar: the second stage. `python -m pipelines.preprocess <block>`.
 
-Two passes over the raw files, chunk by chunk: count the training split (vocabulary), then encode all of it. A chunk is
+Two passes over the raw data, chunk by chunk: count the training split (vocabulary), then encode all of it. A chunk is
 the work of one pure function, done by as many processes as there are cores; results are written in the order of the
 chunks, so that the bytes are the same whatever the number of processes. Memory: a few chunks a process, one record
 batch, and the counts.
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import chunks, cli, files, parallel, params, paths, tasks
-from pipelines.chunks import Source
+from pipelines import chunks, cli, files, parallel, params, paths, raw, tasks
+from pipelines.raw import Part
 from pipelines.tally import Read, Tally, no_examples
 from pipelines.tasks import BadRecord, Counts, Where
 from rnn_core import arrow
@@ -40,7 +40,8 @@ class Data:
     max_bad_share: float
     """More bad records than this share of a split fail the stage; 0.001 lets none pass in a file of under 1000."""
     files: dict[str, str] | None = None
-    """Own data: the file of each split in the raw folder; see `chunks.sources` for what holds without it."""
+    """Own data: the file of each split in the raw folder, or what the task names so; see `raw.parts` for what holds
+    without it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_bad_share <= 1:
@@ -66,24 +67,24 @@ class Work:
     split: str | None
 
 
-def count_chunk(work: Work, chunk: bytes, where: Where) -> Read:
+def count_chunk(work: Work, chunk: Any, where: Where, size: int) -> Read:
     """First pass: what the examples of the training split add to the sidecar's counts."""
     task = tasks.load(work.task)
     examples, records, bad = _examples(work, chunk, where)
-    return Read(task.count(examples["train"]), {}, records, bad, len(chunk))
+    return Read(task.count(examples["train"]), {}, records, bad, size)
 
 
-def encode_chunk(sidecar: Path, work: Work, chunk: bytes, where: Where) -> Read:
+def encode_chunk(sidecar: Path, work: Work, chunk: Any, where: Where, size: int) -> Read:
     """Second pass: rows of Arrow."""
     encode = _encoder(work.task, sidecar)
     examples, records, bad = _examples(work, chunk, where)
     kind = tasks.load(work.task).KIND
     batches = {s: arrow.to_batch([encode(e) for e in some], kind) for s, some in examples.items() if some}
-    return Read({}, batches, records, bad, len(chunk))
+    return Read({}, batches, records, bad, size)
 
 
 def preprocess(
-    raw: Path,
+    folder: Path,
     out: Path,
     task_name: str,
     data: Mapping[str, Any],
@@ -98,7 +99,7 @@ def preprocess(
     where there are bad records, `quarantine.jsonl`.
 
     Args:
-        raw: what `fetch` left.
+        folder: what `fetch` left.
         data: the block's `data`: `Data` and the task's own `Data`; `from` is fetch's.
         where: dotted key of `data`, for messages.
         processes: as many as the machine has cores by default.
@@ -112,19 +113,19 @@ def preprocess(
     began = time.monotonic()
     task = tasks.load(task_name)
     shared, own = _configs(task, data, where)
-    parts = chunks.sources(raw, task, dataset, shared.files, where)
-    total_bytes = sum(part.end - part.begin for part in parts)
+    parts = raw.parts(folder, task, dataset, shared.files, own, where)
+    total_bytes = sum(part.size for part in parts)
     worth = total_bytes // (CHUNKS_A_PROCESS * sizes.chunk_bytes)
     processes = max(1, min(processes or parallel.cores(), worth))
     modules = [__name__, task.__name__]
-    with files.whole_folder(out) as folder, parallel.pool(processes, modules) as pool:
+    with files.whole_folder(out) as aside, parallel.pool(processes, modules) as pool:
         run = _Run(task_name, own, pool, processes, sizes, shared.max_bad_share)
-        files.write_json(folder / "sidecar.json", task.sidecar(run.count(parts), own))
-        metadata = {"task": task_name, "suite": suite, "sources": _checksums(parts)}
-        splits = run.encode(parts, folder, metadata)
+        files.write_json(aside / "sidecar.json", task.sidecar(run.count(parts), own))
+        metadata = {"task": task_name, "suite": suite, "sources": raw.checksums(parts)}
+        splits = run.encode(parts, aside, metadata)
         summary = {"task": task_name, "kind": task.KIND, "suite": suite, "dataset": dataset, "splits": splits}
-        summary["digest"] = _digest(folder)
-        files.write_json(folder / "summary.json", summary)
+        summary["digest"] = _digest(aside)
+        files.write_json(aside / "summary.json", summary)
     _show(summary, out, total_bytes, time.monotonic() - began, processes)
     return summary
 
@@ -136,7 +137,7 @@ class _Run:
         self.task, self.data, self.pool, self.sizes = task, data, pool, sizes
         self.ahead, self.max_bad_share = 2 * processes, max_bad_share
 
-    def count(self, parts: Iterable[Source]) -> Counts:
+    def count(self, parts: Iterable[Part]) -> Counts:
         train = [part for part in parts if part.split in ("train", None)]
         counts: Counts = {}
         tally = Tally()
@@ -148,7 +149,7 @@ class _Run:
             raise no_examples("train")
         return counts
 
-    def encode(self, parts: Iterable[Source], folder: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    def encode(self, parts: Iterable[Part], folder: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         """Write the shards and the quarantine; what each split came to."""
         sizes = {"shard_bytes": self.sizes.shard_bytes, "batch_bytes": self.sizes.batch_bytes}
         kind = tasks.load(self.task).KIND
@@ -168,20 +169,20 @@ class _Run:
             tally.check(split, self.max_bad_share)
         return {split: tally.summary(split, writers[split].shards) for split in arrow.SPLITS}
 
-    def _map(self, function: Callable[..., Read], parts: Iterable[Source], done: str) -> Iterator[Read]:
+    def _map(self, function: Callable[..., Read], parts: Iterable[Part], done: str) -> Iterator[Read]:
         parts = list(parts)
-        progress = _Progress(sum(part.end - part.begin for part in parts), done)
+        progress = _Progress(sum(part.size for part in parts), done)
         for read in parallel.in_order(function, self._calls(parts), self.pool, self.ahead):
             progress.add(read.raw_bytes)
             yield read
 
-    def _calls(self, parts: Iterable[Source]) -> Iterator[tuple[Work, bytes, Where]]:
+    def _calls(self, parts: Iterable[Part]) -> Iterator[tuple[Work, Any, Where, int]]:
         task = tasks.load(self.task)
         for part in parts:
             work = Work(self.task, self.data, part.split)
             sizes = {"chunk_bytes": self.sizes.chunk_bytes, "longest": self.sizes.longest_record}
-            for chunk, where in chunks.chunks(part, task, **sizes):
-                yield work, chunk, where
+            for chunk, where, size in raw.pieces(part, task, **sizes):
+                yield work, chunk, where, size
 
 
 class _Progress:
@@ -197,17 +198,18 @@ class _Progress:
             print(f"preprocess: {self.done} {_megabytes(self.at)} of {_megabytes(self.total)}", flush=True)
 
 
-def _examples(work: Work, chunk: bytes, where: Where) -> tuple[dict[str, list[Any]], Counter[str], list[Any]]:
+def _examples(work: Work, chunk: Any, where: Where) -> tuple[dict[str, list[Any]], Counter[str], list[Any]]:
     """The examples of a chunk by split, the number of records by split, the bad ones with their split."""
     examples: dict[str, list[Any]] = {split: [] for split in arrow.SPLITS}
     records: Counter[str] = Counter()
     bad: list[tuple[str, BadRecord]] = []
     split = work.split or ""
-    for example in tasks.load(work.task).read(chunk, where, work.data):
+    for example in raw.examples(tasks.load(work.task), chunk, where, work.data):
         is_bad = isinstance(example, BadRecord)
-        # The second part of a record that was too long goes where the first one went.
-        if work.split is None and (is_bad or example.records):
-            split = chunks.split_of(example)
+        if work.split is None:
+            # The second part of a record that was too long goes where the first one went.
+            goes_on = not is_bad and not example.records
+            split = getattr(example, "split", None) or (split if goes_on else chunks.split_of(example))
         if is_bad:
             records[split] += 1
             bad.append((split, dataclasses.replace(example, text=_shortened(example.text))))
@@ -231,15 +233,11 @@ def _configs(task: tasks.Task, data: Mapping[str, Any], where: str) -> tuple[Dat
 
 
 def _line(split: str, bad: BadRecord) -> str:
-    return json.dumps({"split": split, **dataclasses.asdict(bad)}, ensure_ascii=False) + "\n"
+    return json.dumps({**dataclasses.asdict(bad), "split": split}, ensure_ascii=False) + "\n"
 
 
 def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
-
-
-def _checksums(parts: Iterable[Source]) -> str:
-    return json.dumps({part.name: files.sha256(part.path) for part in parts}, sort_keys=True)
 
 
 def _digest(folder: Path) -> str:
@@ -263,17 +261,17 @@ def _show(summary: Mapping[str, Any], out: Path, total_bytes: int, seconds: floa
     if any(n["bad_records"] for n in summary["splits"].values()):
         print(f"bad records: {out / 'quarantine.jsonl'}")
     speed = _megabytes(total_bytes / max(seconds, 1e-9))
-    print(f"{_megabytes(total_bytes)} of raw text in {seconds:.1f} s ({speed}/s, processes: {processes}): {out}")
+    print(f"{_megabytes(total_bytes)} of raw data in {seconds:.1f} s ({speed}/s, processes: {processes}): {out}")
 
 
 def stage(suite: str, name: str) -> None:
     block = params.block(suite, name)
-    raw, out = paths.raw(suite, name), paths.arrow(suite, name)
-    preprocess(raw, out, block.task, block.data, suite=suite, dataset=block.dataset, where=f"blocks.{name}.data")
+    folder, out = paths.raw(suite, name), paths.arrow(suite, name)
+    preprocess(folder, out, block.task, block.data, suite=suite, dataset=block.dataset, where=f"blocks.{name}.data")
 
 
 def main() -> None:
-    cli.stage_main("Raw text to Arrow shards.", stage)
+    cli.stage_main("Raw data to Arrow shards.", stage)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Evaluated:
     block: str
     metrics: dict[str, Any]
     example: dict[str, Any]
-    """A raw input, `text`, and the model's `answer`."""
+    """A raw input (`column`, `input`), the model's `answer`, and the packages that it needs (`requirements`)."""
     score: dict[str, Any]
     """The score file without its run and version. From DVC's outputs: the file itself may be older than they are."""
 
@@ -48,8 +48,10 @@ class Evaluated:
             direction=self.metrics["direction"],
             score=self.metrics["trainings"][RECURRENT][metric],
             test_digest=self.metrics["test_digest"],
-            text=self.example["text"],
+            column=self.example["column"],
+            input=self.example["input"],
             answer=self.example["answer"],
+            requirements=tuple(self.example["requirements"]),
         )
 
 

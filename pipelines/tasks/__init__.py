@@ -1,6 +1,19 @@
 """What a task is: a module of this folder, found by its file name.
 
-A task says how raw text becomes examples and rows of its kind, and which scores it reports; the stages do the rest.
+A task says how raw data become examples and rows of its kind, and which scores it reports; the stages do the rest.
+
+All tasks have the members of `Task`. What `RAW` says adds those of one protocol more:
+
+    "text"     `TextTask`: a text file for each split, or one for all, cut where records end
+    "aligned"  `AlignedTask`: files of text whose lines belong together, such as a language each
+    "items"    `ItemTask`: files of which each is a record (a recording, an image), or tables that are read whole
+
+Raw data of more sorts than these (an index with its files, one table with all splits) are items: the task lists them,
+and each is the work of one call of `read`, in whatever process. With "items", an example (and a bad record) may have a
+field `split`: where one file holds several splits, by time or by series, the task decides it there.
+
+A task that names simple baselines in `SIMPLE` has the function of `Simply`; one that has more to show of its errors
+than sums can say has that of `Analysed`; one whose fresh weights are not all drawn has that of `Begun`.
 """
 
 import importlib
@@ -38,8 +51,17 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """Numbers that are looked at as an image: attention, an alignment, a spectrogram."""
+
+    rows: list[str]
+    columns: list[str]
+    values_RC: Tensor
+
+
+@dataclass(frozen=True)
 class Where:
-    """Where a chunk of raw text stands in its file."""
+    """Where a chunk of raw text stands in its file. Of an item: its name, line 1, the first and the last."""
 
     file: str
     line: int
@@ -62,10 +84,36 @@ class BadRecord:
     found: str
     allowed: str
     text: str
+    split: str | None = None
+    """Where the task knows it and the source does not."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A unit of raw data that is read by itself. A file that is missing or empty makes it a bad record."""
+
+    name: str
+    """For messages: the way to it from the raw folder."""
+    paths: tuple[Path, ...]
+    """The files it is read from."""
+    split: str | None
+    """None: the examples say it, or it follows from the hash of each example."""
+    about: Any = None
+    """What an index says of it (captions, a transcript, a label), as JSON values."""
+
+
+@dataclass(frozen=True)
+class Simple:
+    """What the field's simple baseline came to."""
+
+    scores: dict[str, float]
+    """On the test split, by the names in METRICS."""
+    chosen: str
+    """What was fitted, and what was chosen on the validation split; printed."""
 
 
 class Example(Protocol):
-    """What `read` yields: a frozen dataclass of plain values."""
+    """What `read` yields: a frozen dataclass of plain values, arrays or bytes. May have a field `split`."""
 
     @property
     def records(self) -> int:
@@ -80,23 +128,26 @@ class Task(Protocol):
     KIND: str
     METRICS: dict[str, Literal["max", "min"]]
     """What is measured; the first one decides by default."""
-    RECORD_END: bytes
-    """After it a raw file may be cut into chunks (CRLF has become LF before)."""
-    STREAM: bool
-    """The raw file is one endless sequence: one file is split by position, and a record may be cut anywhere."""
+    RAW: Literal["text", "aligned", "items"]
+    """What raw data are, see the top of this file."""
+    INPUT: Literal["text", "file", "table"]
+    """What a user gives for an answer, and the column of the served model: a text (str), the contents of a file (bytes;
+    base64 in the column `file`), a table as the text of a CSV file (str)."""
+    SIMPLE: tuple[str, ...]
+    """Names of the field's simple baselines, `()` for none."""
+    REQUIREMENTS: tuple[str, ...]
+    """Packages beside those of all tasks that an answer needs: a registered model names them."""
     Data: type
     """Frozen dataclass of the task's keys in `data`."""
 
-    def raw_files(self, raw: Path, dataset: str) -> dict[str, Path]:
-        """The file of each split in a known data set's folder."""
-        ...
-
-    def read(self, chunk: bytes, where: Where, data: Any) -> Iterator[Any]:
-        """The examples and bad records of a chunk, in order."""
+    def read(self, chunk: Any, where: Where, data: Any) -> Iterator[Any]:
+        """The examples and bad records of a chunk, in order: bytes for "text", bytes of each side for "aligned", an
+        `Item` for "items"."""
         ...
 
     def count(self, examples: Iterable[Any]) -> Counts:
-        """What the sidecar is made from; the counts of parts add up to those of the whole (`merge`)."""
+        """What the sidecar is made from; the counts of parts add up to those of the whole (`merge`). Sums of features
+        are counted as whole numbers of a small unit, so that their order does not matter."""
         ...
 
     def sidecar(self, counts: Counts, data: Any) -> dict[str, Any]:
@@ -107,12 +158,17 @@ class Task(Protocol):
         """A function from an example to its row; made once, because its tables cost more than a row."""
         ...
 
-    def raw_example(self, text: str, sidecar: Sidecar) -> Any:
-        """An example from what a user typed."""
+    def raw_example(self, given: Any, sidecar: Sidecar) -> Any:
+        """An example from what a user gives (`INPUT`); DataError where it cannot be read."""
         ...
 
-    def example_text(self, columns: Columns, sidecar: Sidecar) -> str:
-        """What a user might type, made from the training split: the registered model's input example."""
+    def example_input(self, columns: Columns, sidecar: Sidecar, raw: Path) -> Any:
+        """What a user might give (`INPUT`), small, from the training split: the registered model's input example.
+
+        Args:
+            columns: of the training split.
+            raw: the raw folder.
+        """
         ...
 
     def sizes(self, config: Any, sidecar: Sidecar) -> Any:
@@ -131,9 +187,83 @@ class Task(Protocol):
         """What stands behind the scores, by name."""
         ...
 
-    def answers(self, network: Network, texts: list[str], sidecar: Sidecar) -> list[dict[str, Any]]:
-        """What the model says to each text that a user gives, as JSON values."""
+    def answers(self, network: Network, inputs: list[Any], sidecar: Sidecar) -> list[dict[str, Any]]:
+        """What the model says to each input that a user gives (`INPUT`), as JSON values."""
         ...
+
+
+class TextTask(Task, Protocol):
+    """RAW = "text"."""
+
+    RECORD_END: bytes
+    """After it a raw file may be cut into chunks (CRLF has become LF before)."""
+    STREAM: bool
+    """The raw file is one endless sequence: one file is split by position, and a record may be cut anywhere."""
+
+    def raw_files(self, raw: Path, dataset: str) -> dict[str, Path]:
+        """The file of each split in a known data set's folder."""
+        ...
+
+
+class AlignedTask(Task, Protocol):
+    """RAW = "aligned": line n of all sides of a split is one record; `read` gets whole lines, equally many of each.
+
+    A side's file is `<stem>.<side>`, or that with `.gz`. In a block, `data.files` names the stems.
+    """
+
+    def sides(self, data: Any) -> tuple[str, ...]:
+        """The endings of the files that belong together, such as ("en", "de")."""
+        ...
+
+    def raw_files(self, raw: Path, dataset: str) -> dict[str, Path]:
+        """The stem of each split in a known data set's folder."""
+        ...
+
+
+class ItemTask(Task, Protocol):
+    """RAW = "items": `read` gets one item."""
+
+    def items(self, raw: Path, dataset: str, files: Mapping[str, Path] | None, data: Any) -> Iterator[Item | BadRecord]:
+        """All of them in their order; a bad record stands for a line of an index that cannot be read.
+
+        Args:
+            files: the file or folder of each split as `data.files` names it; None where it does not.
+        """
+        ...
+
+
+class Simply(Protocol):
+    """A task with simple baselines."""
+
+    def simple(self, splits: Mapping[str, Columns], sidecar: Sidecar) -> Mapping[str, Simple]:
+        """For each name in SIMPLE: fitted on the training split, all choices made on the validation split."""
+        ...
+
+
+class Analysed(Protocol):
+    """A task that shows more of its errors than `tables` can."""
+
+    def analysis(
+        self, network: Network, windows: Windows, columns: Columns, sidecar: Sidecar
+    ) -> Mapping[str, Table | Matrix | Picture]:
+        """By name, from the test split: examples with the largest loss, where the attention was, ..."""
+        ...
+
+
+class Begun(Protocol):
+    """A task whose fresh weights may come from elsewhere: word vectors, another model."""
+
+    def begin(self, network: Network, model: Mapping[str, Any], sidecar: Sidecar, root: Path) -> None:
+        """Set weights of a network that was just drawn; paths in the block's `model` are relative to `root`.
+
+        Raises:
+            UserError: a file is missing, or not the one that the block's checksum names.
+        """
+        ...
+
+
+SORTS: dict[str, type] = {"text": TextTask, "aligned": AlignedTask, "items": ItemTask}
+"""By RAW, what such a task has to offer."""
 
 
 def names() -> list[str]:

@@ -26,6 +26,10 @@ from rnn_core.networks import Network
 
 KIND = "language_model"
 METRICS: dict[str, Literal["max", "min"]] = {"perplexity": "min", "bits_per_character": "min"}
+RAW: Literal["text"] = "text"
+INPUT: Literal["text"] = "text"
+SIMPLE: tuple[str, ...] = ()
+REQUIREMENTS: tuple[str, ...] = ()
 RECORD_END = b"\n"
 STREAM = True
 EOS, UNKNOWN = "<eos>", "<unk>"
@@ -117,14 +121,14 @@ def encoder(sidecar: Sidecar) -> Callable[[Piece], Row]:
     return encode
 
 
-def raw_example(text: str, sidecar: Sidecar) -> Piece:
+def raw_example(given: str, sidecar: Sidecar) -> Piece:
     """A prefix to go on with. It begins a line: the end of the line before comes first, and no end is added."""
     if sidecar["level"] == "character":
-        return Piece("\n" + text, True, 1)
-    return Piece([EOS, *text.replace("\n", f" {EOS} ").split()], True, 1)
+        return Piece("\n" + given, True, 1)
+    return Piece([EOS, *given.replace("\n", f" {EOS} ").split()], True, 1)
 
 
-def example_text(columns: Columns, sidecar: Sidecar) -> str:
+def example_input(columns: Columns, sidecar: Sidecar, raw: Path) -> str:
     tokens = columns.values_of("tokens")
     words = [sidecar["words"][token] for token in tokens[np.arange(min(EXAMPLE_TOKENS, len(tokens)))]]
     return "".join(words) if sidecar["level"] == "character" else " ".join(words).split(EOS)[0].strip()
@@ -154,10 +158,10 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
 
 
 @torch.no_grad()
-def answers(network: Network, texts: list[str], sidecar: Sidecar) -> list[dict[str, Any]]:
+def answers(network: Network, inputs: list[str], sidecar: Sidecar) -> list[dict[str, Any]]:
     """`continuation`: drawn from the model, by the same random numbers each time; at word level it ends with a line."""
     encode = encoder(sidecar)
-    return [{"continuation": _go_on(network, encode(raw_example(text, sidecar))["tokens"], sidecar)} for text in texts]
+    return [{"continuation": _go_on(network, encode(raw_example(text, sidecar))["tokens"], sidecar)} for text in inputs]
 
 
 def _go_on(network: Network, prefix: Any, sidecar: Sidecar) -> str:

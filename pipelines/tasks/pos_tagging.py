@@ -26,6 +26,10 @@ from rnn_core.networks import Network
 
 KIND = "tagging"
 METRICS: dict[str, Literal["max", "min"]] = {"accuracy": "max", "accuracy_unseen": "max"}
+RAW: Literal["text"] = "text"
+INPUT: Literal["text"] = "text"
+SIMPLE: tuple[str, ...] = ()
+REQUIREMENTS: tuple[str, ...] = ()
 RECORD_END = b"\n\n"
 STREAM = False
 # The 17 of Universal Dependencies 2.
@@ -132,7 +136,7 @@ def encoder(sidecar: Sidecar) -> Callable[[Sentence], Row]:
     return encode
 
 
-def raw_example(text: str, sidecar: Sidecar) -> Sentence:
+def raw_example(given: str, sidecar: Sidecar) -> Sentence:
     """A typed sentence: apart by white space, then opening marks before a word and closing marks after it on their own.
 
     `("Wait..." he said)` gives ( " Wait ... " he said ). A full stop stays with a word that has one inside (U.S.);
@@ -141,13 +145,13 @@ def raw_example(text: str, sidecar: Sidecar) -> Sentence:
     Raises:
         DataError: no words.
     """
-    words = [word for typed in text.split() for word in _apart(typed)]
+    words = [word for typed in given.split() for word in _apart(typed)]
     if not words:
         raise DataError("input", "a text without words", "at least one word")
     return Sentence(tuple(words), (), 1)
 
 
-def example_text(columns: arrow.Columns, sidecar: Sidecar) -> str:
+def example_input(columns: arrow.Columns, sidecar: Sidecar, raw: Path) -> str:
     return " ".join(sidecar["words"][word] for word in columns["words"][0])
 
 
@@ -188,12 +192,12 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
 
 
 @torch.no_grad()
-def answers(network: Network, texts: list[str], sidecar: Sidecar) -> list[dict[str, Any]]:
+def answers(network: Network, inputs: list[str], sidecar: Sidecar) -> list[dict[str, Any]]:
     """`words` of the sentence as they were taken apart, and their `tags`."""
-    if not texts:
+    if not inputs:
         return []
     encode = encoder(sidecar)
-    sentences = [raw_example(text, sidecar) for text in texts]
+    sentences = [raw_example(text, sidecar) for text in inputs]
     columns = arrow.from_rows([encode(sentence) for sentence in sentences], KIND)
     longest = max(len(sentence.words) for sentence in sentences)
     lanes = min(len(sentences), ANSWER_LANES)

@@ -11,9 +11,13 @@ class Evaluation:
     score: float
     test_digest: str
     """Scores compare only where they were measured on the same test data."""
-    text: str
-    """A raw input, and below the model's answer to it: they give the version its signature."""
+    column: str
+    """What the model takes: `text`, `file` or `table`."""
+    input: str
+    """A raw input (a file in base64), and below the model's answer to it: they give the version its signature."""
     answer: dict[str, Any]
+    requirements: tuple[str, ...] = ()
+    """Packages that this task's answers need beside those of all."""
 
     def tags(self) -> dict[str, str]:
         """What is written on the version, and later read back by `verdict`."""

@@ -107,13 +107,15 @@ def save(
         import pandas
         from mlflow.models import Model, infer_signature
 
-        example = pandas.DataFrame({"text": [evaluation.text]})
+        example = pandas.DataFrame({evaluation.column: [evaluation.input]})
         mlflow.pyfunc.save_model(
             path=str(path),
             python_model=str(SERVED),
             artifacts={"model": str(model)},
             code_paths=[str(CODE / package) for package in PACKAGES],
-            pip_requirements=[f"{package}=={installed(package).split('+')[0]}" for package in REQUIREMENTS],
+            pip_requirements=[
+                f"{package}=={installed(package).split('+')[0]}" for package in REQUIREMENTS + evaluation.requirements
+            ],
             signature=infer_signature(example, pandas.DataFrame([evaluation.answer])),
             input_example=example,
             mlflow_model=Model(run_id=run_id, model_id=model_id, model_uuid=model_id),

@@ -1,4 +1,4 @@
-"""What a model version runs (mlflow's models-from-code): raw text in, a column an answer out.
+"""What a model version runs (mlflow's models-from-code): raw input in, a column an answer out.
 
     mlflow models predict -m "models:/rnn-pos_tagging@champion" --env-manager local -i input.json -t json
 
@@ -15,7 +15,8 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class Answers(PythonModel):
-    """Column `text`: a sentence for a tagger, a prefix for a language model."""
+    """The column that the task takes: `text` (a sentence for a tagger, a prefix for a language model), `file` (contents
+    in base64) or `table` (the text of a CSV file)."""
 
     def load_context(self, context: PythonModelContext) -> None:
         from pipelines.predict import Predictor  # torch: at loading, not when the version is made
@@ -25,7 +26,8 @@ class Answers(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pandas.DataFrame, params: dict[str, Any] | None = None
     ) -> pandas.DataFrame:
-        return pandas.DataFrame(self.predictor.answers([str(text) for text in model_input["text"]]))
+        texts = [str(text) for text in model_input[self.predictor.column]]
+        return pandas.DataFrame(self.predictor.answers_to_texts(texts))
 
 
 mlflow.models.set_model(Answers())

@@ -22,10 +22,12 @@ PREDICTOR = """
 import json
 
 class Predictor:
+    column = "text"
+
     def __init__(self, folder):
         self.upper = json.loads((folder / "model.json").read_text())["upper"]
 
-    def answers(self, texts):
+    def answers_to_texts(self, texts):
         return [{"words": text.split(), "longest": max(map(len, text.split())), "upper": self.upper} for text in texts]
 """
 
@@ -91,7 +93,12 @@ def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "
     scores = {"recurrent": {"accuracy": score}, "memoryless": {"accuracy": 70.0}}
     metrics = {"metric": "accuracy", "direction": "max", "test_digest": test_digest, "trainings": scores}
     files.write_json(block / "metrics.json", metrics)
-    example = {"text": "a sentence", "answer": {"words": ["a", "sentence"], "longest": 8, "upper": "YES"}}
+    example = {
+        "column": "text",
+        "input": "a sentence",
+        "requirements": [],
+        "answer": {"words": ["a", "sentence"], "longest": 8, "upper": "YES"},
+    }
     about = {"score": score, "run_id": None, "model_version": None}
     files.write_json(block / "evaluation/evaluated.json", {"trainings": ids, "example": example, "score": about})
     files.write_json(root / "data/scores/sample/pos_tagging.json", about)

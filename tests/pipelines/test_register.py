@@ -112,12 +112,12 @@ def test_the_champion_changes_by_merit_only(root: Path, capsys: pytest.CaptureFi
     ("direction", "score", "moves"), [("max", 2.0, True), ("max", 0.5, False), ("min", 0.5, True), ("min", 1.0, False)]
 )
 def test_better_follows_the_direction(direction: str, score: float, moves: bool) -> None:
-    one = {"metric": "m", "direction": direction, "test_digest": "t", "text": "", "answer": {}}
+    one = {"metric": "m", "direction": direction, "test_digest": "t", "column": "text", "input": "", "answer": {}}
     assert verdict(Evaluation(score=score, **one), 7, Evaluation(score=1.0, **one).tags())[0] is moves
 
 
 def test_a_champion_made_by_hand_is_left_alone() -> None:
-    own = Evaluation(metric="m", direction="max", score=9.0, test_digest="t", text="", answer={})
+    own = Evaluation(metric="m", direction="max", score=9.0, test_digest="t", column="text", input="", answer={})
     assert verdict(own, 7, {}) == (
         False,
         "no champion: version 7 holds the alias, and was measured on other data or otherwise",

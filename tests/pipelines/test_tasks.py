@@ -22,8 +22,11 @@ SENTENCES = POS.Data(max_length=100, too_long="split")
 @pytest.mark.parametrize("name", tasks.names())
 def test_a_task_has_the_whole_interface(name):
     task = tasks.load(name)
-    for member in (*tasks.Task.__annotations__, *(m for m in vars(tasks.Task) if not m.startswith("_"))):
-        assert hasattr(task, member), member
+    wanted = [tasks.Task, tasks.SORTS[task.RAW], *([tasks.Simply] if task.SIMPLE else [])]
+    for protocol in wanted:
+        for member in (*protocol.__annotations__, *(m for m in vars(protocol) if not m.startswith("_"))):
+            assert hasattr(task, member), member
+    assert task.INPUT in ("text", "file", "table")
     assert task.KIND in arrow.SCHEMAS
     assert set(task.METRICS.values()) <= {"max", "min"}
     assert task.METRICS
