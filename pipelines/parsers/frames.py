@@ -1,6 +1,6 @@
-"""Files that hold the frames of one sequence: skeletons as text, a path as a line of CSV, images below each other.
+"""Files that hold the frames of one sequence: skeletons as text, images below each other.
 
-Each function takes bytes or a line and says where it was found; what it cannot read is a DataError.
+Each function takes the contents and says where they were found; what it cannot read is a DataError.
 """
 
 import io
@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from pipelines.parsers.numbers import numbers
 from rnn_core.errors import DataError
 from rnn_core.keypoints import Points
 
 COLUMNS = 4
 """Of a line of a skeleton: x, y, z and how sure the sensor is."""
-COORDINATES = 2
-"""Of a frame of a path."""
 MOST_PIXELS = 1 << 24
 """Of a sheet: more are refused before they are unpacked."""
 BROKEN = (
@@ -44,29 +43,12 @@ def skeleton(content: bytes, points: int, where: str) -> Skeleton:
         DataError: text that is no numbers, a line with more or fewer of them, part of a frame, no frame.
     """
     lines = [line for line in enumerate(content.split(b"\n"), 1) if line[1].strip()]
-    rows = np.array([_numbers(line.split(), COLUMNS, f"{where}:{number}") for number, line in lines])
+    rows = np.array([numbers(line.split(), COLUMNS, f"{where}:{number}") for number, line in lines])
     if len(rows) == 0 or len(rows) % points:
         raise DataError(where, f"{len(rows)} lines with points", f"{points} lines a frame, at least one frame")
     places_TKC = rows.reshape(-1, points, COLUMNS)[:, :, :3]
     seen_TK = np.isfinite(places_TKC).all(axis=2) & places_TKC.any(axis=2)
     return Skeleton(np.where(seen_TK[:, :, None], places_TKC, 0.0), seen_TK)
-
-
-def path(line: bytes, where: str) -> tuple[str, Points]:
-    """A line of CSV: the class, then x and y of one point in each frame.
-
-    Returns:
-        the class, and points_TKC with K = 1 and C = 2.
-
-    Raises:
-        DataError: no class, text that is no finite numbers, half a point, no frame.
-    """
-    label, *cells = line.strip().split(b",")
-    numbers = _numbers(cells, len(cells), where)
-    if not label or not cells or len(cells) % COORDINATES or not np.isfinite(numbers).all():
-        found = f"{len(cells)} numbers after the class {label.decode(errors='backslashreplace')!r}"
-        raise DataError(where, found, "a class, then finite x and y of each frame")
-    return label.decode(errors="backslashreplace"), np.array(numbers).reshape(-1, 1, COORDINATES)
 
 
 def sheet(content: bytes, size: int, where: str) -> NDArray[np.uint8]:
@@ -99,13 +81,3 @@ def _grey(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     return image.convert("L")
-
-
-def _numbers(cells: list[bytes], wanted: int, where: str) -> list[float]:
-    try:
-        numbers = [float(cell) for cell in cells]
-    except ValueError as error:
-        raise DataError(where, str(error), "numbers") from error
-    if len(numbers) != wanted:
-        raise DataError(where, f"{len(numbers)} numbers", f"{wanted} are wanted")
-    return numbers
