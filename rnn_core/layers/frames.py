@@ -4,6 +4,8 @@ After LeCun et al. 1998 (Gradient-based learning applied to document recognition
 2018), which takes its statistics from one frame: nothing passes from frame to frame.
 """
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
@@ -15,24 +17,34 @@ SHRINK = 4
 """How many times smaller a side is after both convolutions."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImagesConfig:
+    """The keys of `model.images`."""
+
+    channels: int
+    """Of the first convolution, a multiple of GROUPS; the second one has twice as many."""
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or self.channels % GROUPS:
+            raise ConfigError("model.images.channels", f"found {self.channels}", f"a multiple of {GROUPS}")
+
+
 class FrameEncoder(nn.Module):
     """Two convolutions, each with normalisation, rectifier and pooling to half the size; then one linear layer."""
 
-    def __init__(self, frame_size: int, channels: int, output_size: int):
+    def __init__(self, config: ImagesConfig, frame_size: int, output_size: int):
         """
         Args:
-            frame_size: pixels of a side, a multiple of SHRINK.
-            channels: of the first convolution, a multiple of GROUPS; the second one has twice as many.
+            frame_size: pixels of a side.
             output_size: E.
 
         Raises:
-            ConfigError: a size that does not fit.
+            ConfigError: the frame's size is no multiple of SHRINK.
         """
         super().__init__()
         if frame_size % SHRINK:
             raise ConfigError("data.frame_size", f"found {frame_size}", f"a multiple of {SHRINK}")
-        if channels % GROUPS:
-            raise ConfigError("model.frames.channels", f"found {channels}", f"a multiple of {GROUPS}")
+        channels = config.channels
         self.frame_size = frame_size
         self.convolutions = nn.Sequential(*_convolution(1, channels), *_convolution(channels, 2 * channels))
         self.linear = nn.Linear(2 * channels * (frame_size // SHRINK) ** 2, output_size)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnn_core.errors import ConfigError
-from rnn_core.layers.frames import GROUPS, FrameEncoder
+from rnn_core.layers.frames import GROUPS, FrameEncoder, ImagesConfig
 
 
 def pixels(steps: int = 3, lanes: int = 2, size: int = 12) -> Tensor:
@@ -16,7 +16,7 @@ def pixels(steps: int = 3, lanes: int = 2, size: int = 12) -> Tensor:
 
 def encoder(size: int = 12) -> FrameEncoder:
     torch.manual_seed(1)
-    return FrameEncoder(size, channels=8, output_size=5)
+    return FrameEncoder(ImagesConfig(channels=8), size, output_size=5)
 
 
 def normalised(x_CYX: Tensor) -> Tensor:
@@ -54,6 +54,6 @@ def test_all_of_it_gets_gradients() -> None:
 
 def test_sizes_that_do_not_fit() -> None:
     with pytest.raises(ConfigError, match="data.frame_size: found 14; a multiple of 4"):
-        FrameEncoder(14, channels=8, output_size=5)
-    with pytest.raises(ConfigError, match="model.frames.channels: found 6; a multiple of 4"):
-        FrameEncoder(12, channels=6, output_size=5)
+        encoder(14)
+    with pytest.raises(ConfigError, match="model.images.channels: found 6; a multiple of 4"):
+        ImagesConfig(channels=6)
