@@ -68,8 +68,11 @@ SCHEMAS: dict[str, pa.Schema] = {
         horizon=pa.int32(),
         series=pa.int32(),
     ),
-    # tokens, or features of frames (the other one is empty); label: the class of the whole.
-    "classification": _schema(tokens=_IDS, features=_FEATURES, steps=pa.int32(), label=pa.int32()),
+    # tokens, or features of frames, or pixels of frames (the others are empty); label: the class of the whole; name: of
+    # the raw data it was read from, UTF-8.
+    "classification": _schema(
+        tokens=_IDS, features=_FEATURES, pixels=_BYTES, steps=pa.int32(), label=pa.int32(), name=_BYTES
+    ),
     # target and source: two sequences that say the same, each with its end.
     "transduction": _schema(target=_IDS, source=_IDS),
     # an utterance: features of each step, and the labels of its transcript, which belong to no step.
@@ -168,9 +171,10 @@ class Columns(Mapping[str, Any]):
 
 
 def to_batch(rows: Sequence[Mapping[str, Any]], kind: str) -> pa.RecordBatch:
-    """Rows of a kind's schema (a sequence of numbers or bytes for a list column, else a single value) as one batch."""
+    """Rows of a kind's schema as one batch: a sequence of numbers or bytes for a list column (empty where a row has
+    none), else a single value."""
     schema = SCHEMAS[kind]
-    return pa.record_batch([_array([row[f.name] for row in rows], f.type) for f in schema], schema=schema)
+    return pa.record_batch([_array([_value(row, f) for row in rows], f.type) for f in schema], schema=schema)
 
 
 def from_rows(rows: Sequence[Mapping[str, Any]], kind: str) -> Columns:
@@ -331,6 +335,10 @@ def _check_values(where: str, batch: pa.RecordBatch) -> None:
             offsets = array.offsets.to_numpy()
             if offsets[0] < 0 or np.any(np.diff(offsets) < 0) or offsets[-1] > len(array.values):
                 raise DataError(where, f"damaged offsets in `{name}`", "run preprocess again")
+
+
+def _value(row: Mapping[str, Any], field: pa.Field) -> Any:
+    return row.get(field.name, ()) if pa.types.is_list(field.type) else row[field.name]
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:

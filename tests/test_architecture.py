@@ -29,7 +29,7 @@ ALLOWED_IN_CORE = {
     "dropout": (),
     "looking": (),
     "kernels": ("cells", "products", "looking"),
-    "layers": ("cells", "kernels", "dropout", "products"),
+    "layers": ("cells", "kernels", "dropout", "motion", "products"),
     "attention": ("products",),
     "augmentation": ("dropout", "lanes"),
     "models": (
@@ -54,6 +54,8 @@ ALLOWED_IN_CORE = {
     "convolution": ("images",),
     "illustrated": ("arrow", "images", "lanes"),
     "likeness": (),
+    "keypoints": (),
+    "motion": ("dropout",),
     "metrics": (),
     "decoding": (),
     "ctc_decoding": ("lanes",),

@@ -1,11 +1,12 @@
-"""One class for a whole sequence: tokens, or frames of features, in; read out at the end or pooled over the steps.
+"""One class for a whole sequence: tokens, or frames of any sort, in; read out at the end or pooled over the steps.
 
 Schuster and Paliwal 1997 for both directions, Gal and Ghahramani 2016 for hidden steps and locked masks. What a step is
 made from is the encoder's to say; how steps become one vector, the head's (`rnn_core.readouts`).
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,6 +19,8 @@ from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Assemble, Pack, Positions, Window, Windows
 from rnn_core.layers import Stack, StackConfig
+from rnn_core.layers.frames import FrameEncoder, ImagesConfig
+from rnn_core.layers.points import PointsConfig, PointsInput
 from rnn_core.products import Linear
 from rnn_core.readouts import ReadOut
 
@@ -39,6 +42,10 @@ class Config(StackConfig):
     """Tokens rarer in training are unknown."""
     smoothing: float = 0.0
     """Share of the target that goes to all classes alike, in training (Szegedy et al. 2016)."""
+    points: PointsConfig | None = None
+    """Of moving points; null for other data."""
+    images: ImagesConfig | None = None
+    """Of frames that are images; null for other data."""
     head: ClassVar[str] = "sequence"
 
     def __post_init__(self) -> None:
@@ -50,11 +57,13 @@ class Config(StackConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    input: Literal["tokens", "features"]
+    input: Literal["tokens", "features", "points", "images"]
     """A name in ENCODERS."""
     size: int
-    """Tokens known, with padding and unknown (the ids from there on count as unknown); or features of a frame."""
+    """Tokens known, with padding and unknown (the ids from there on count as unknown); or numbers of a frame."""
     classes: int
+    coordinates: int | None = None
+    """Of a point."""
 
 
 class Tokens(nn.Module):
@@ -89,14 +98,55 @@ class Features(nn.Module):
         self.project = Linear(sizes.size, self.output_size) if config.embedding_size else nn.Identity()
 
     def forward(self, window: Window, draws: Draws | None) -> Tensor:
-        x_TBD = window.fields["features_TBD"].to(self.like.dtype)
+        return self.projected(window.fields["features_TBD"], window, draws)
+
+    def projected(self, x_TBD: Tensor, window: Window, draws: Draws | None) -> Tensor:
+        x_TBD = x_TBD.to(self.like.dtype)
         if (hidden_TB := _hidden(window, draws, self.dropout)) is not None:
             x_TBD = x_TBD.masked_fill(hidden_TB[:, :, None], 0)
-        projected: Tensor = self.project(x_TBD)
-        return projected
+        x_TBE: Tensor = self.project(x_TBD)
+        return x_TBE
 
 
-ENCODERS: dict[str, Callable[[Config, Sizes], Any]] = {"tokens": Tokens, "features": Features}
+class Points(Features):
+    """features_TBD, the coordinates of points -> x_TBE: where they are and how fast they move."""
+
+    def __init__(self, config: Config, sizes: Sizes):
+        if config.points is None or sizes.coordinates is None:
+            raise ConfigError("model.points", "found null", "settings: the data are points")
+        points = PointsInput(config.points, sizes.size, sizes.coordinates)
+        super().__init__(config, replace(sizes, size=points.output_size))
+        self.points = points
+
+    def forward(self, window: Window, draws: Draws | None) -> Tensor:
+        points_TBD, rows_TB = (window.fields[name] for name in ("features_TBD", "row_TB"))
+        x_TBD = self.points(points_TBD, window.starts_TB, rows_TB, window.epoch, draws)
+        return self.projected(x_TBD, window, draws)
+
+
+class Images(nn.Module):
+    """pixels_TBD, the bytes of square images row by row -> x_TBE."""
+
+    def __init__(self, config: Config, sizes: Sizes):
+        super().__init__()
+        if config.images is None or config.embedding_size is None:
+            found = f"found images {config.images} and embedding_size {config.embedding_size}"
+            raise ConfigError("model", found, "settings and a whole number: the data are images")
+        self.output_size, self.dropout = config.embedding_size, config.step_dropout
+        self.encoder = FrameEncoder(config.images, math.isqrt(sizes.size), self.output_size)
+
+    def forward(self, window: Window, draws: Draws | None) -> Tensor:
+        x_TBE: Tensor = self.encoder(window.fields["pixels_TBD"])
+        hidden_TB = _hidden(window, draws, self.dropout)
+        return x_TBE if hidden_TB is None else x_TBE.masked_fill(hidden_TB[:, :, None], 0)
+
+
+ENCODERS: dict[str, Callable[[Config, Sizes], Any]] = {
+    "tokens": Tokens,
+    "features": Features,
+    "points": Points,
+    "images": Images,
+}
 """encoder(window, draws) -> x_TBE with `output_size`; draws 0 hide its steps, further ones are not its own."""
 
 
@@ -136,7 +186,8 @@ def filling(columns: Columns, *, lanes: int, window: int, seed: int | None, carr
 
 
 def assemble(columns: Columns) -> Assemble:
-    """positions_TB -> tokens_TB or features_TBD, and label_TB and row_TB (of the split), those of each step's sequence."""
+    """positions_TB -> tokens_TB, features_TBD or pixels_TBD, and label_TB and row_TB (of the split), those of each
+    step's sequence."""
     labels_N, lengths_N = columns["label"], columns.steps()
     row_S = np.repeat(np.arange(len(lengths_N)), lengths_N)
     name, values = _inputs(columns, len(row_S))
@@ -146,7 +197,7 @@ def assemble(columns: Columns) -> Assemble:
         x = values[np.maximum(positions_TB, 0)]
         x[positions_TB < 0] = PADDING
         return {
-            name: torch.from_numpy(x if name == "features_TBD" else x.astype(np.int64)),
+            name: torch.from_numpy(x.astype(np.int64) if name == "tokens_TB" else x),
             "label_TB": torch.from_numpy(labels_N[row_TB].astype(np.int64)),
             "row_TB": torch.from_numpy(row_TB),
         }
@@ -160,11 +211,12 @@ def pad_shares(windows: Windows) -> dict[str, float]:
 
 
 def _inputs(columns: Columns, steps: int) -> tuple[str, Values]:
-    """The field that the rows fill, and its values by step: a row has tokens or features, never both."""
+    """The field that the rows fill, and its values by step: a row has tokens, features or pixels, never two of them."""
     tokens = columns.values_of("tokens")
     if len(tokens):
         return "tokens_TB", tokens
-    return "features_TBD", columns.values_of("features", len(columns.values_of("features")) // steps)
+    column = "pixels" if len(columns.values_of("pixels")) else "features"
+    return f"{column}_TBD", columns.values_of(column, len(columns.values_of(column)) // steps)
 
 
 def _hidden(window: Window, draws: Draws | None, rate: float) -> Tensor | None:

@@ -1,0 +1,273 @@
+"""Actions in videos: one class for a sequence of frames, whose order matters.
+
+MSR Action3D, the 557 listed sequences, trained on odd subjects and tested on even ones: Wang et al. 2012 (Mining
+actionlet ensemble for action recognition with depth cameras) report 88.2 %.
+
+Own data: `data.files` names a folder for each split, with a folder for each class; without it the folders are `train`,
+`validation` and `test`. What lies there is said by `data.format`:
+    skeletons  `*.txt`, a point a line, `x y z confidence`, 20 lines a frame, the points in the order of MSR Action3D; a
+               point is missing where x, y and z are 0 or `nan`, and is then taken from the frames around
+    sheets     `*.png` (or another format that Pillow reads): frames one below the other, each as high as it is wide;
+               colours become grey, other sizes are scaled to `data.frame_size`
+    paths      no folders but a CSV file for each split, a sequence a line: its class, then x and y in each frame
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipelines.parsers import msr_action3d, paths, videos
+from pipelines.parsers.videos import Data, Sequence
+from pipelines.tasks import BadRecord, Counts, Item, Matrix, Picture, Row, Sidecar, Simple, Sums, Table, Where
+from rnn_core import arrow, bptt
+from rnn_core.arrow import SPLITS
+from rnn_core.config import from_mapping, to_mapping
+from rnn_core.errors import DataError
+from rnn_core.lanes import Windows
+from rnn_core.metrics import classes
+from rnn_core.models import classification
+from rnn_core.networks import Network
+from rnn_core.readouts import sequences
+
+KIND = "classification"
+METRICS: dict[str, Literal["max", "min"]] = {"accuracy": "max", "macro_f1": "max"}
+RAW: Literal["items"] = "items"
+INPUT: Literal["file"] = "file"
+SIMPLE = ("time_average",)
+REQUIREMENTS = ("Pillow",)
+ENDINGS = {"skeletons": ("txt",), "sheets": ("png", "bmp", "tif", "webp", "jpg"), "paths": ("csv",)}
+HELD_OUT = 9
+"""The subject of MSR Action3D whose videos validate; the other odd ones train, the even ones test."""
+PATHS, PATH_CLASSES = "point_history.csv", "point_history_classifier_label.csv"
+WORST = 20
+ANSWER_LANES = 16
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
+"""Of the simple baseline: the inverse of its regularisation is chosen among these."""
+
+
+def items(raw: Path, dataset: str, files: Mapping[str, Path] | None, data: Data) -> Iterator[Item | BadRecord]:
+    if dataset == "msr_action3d":
+        for path in sorted(raw.glob("*.txt")):
+            action, subject = msr_action3d.action_and_subject(path.name)
+            split = "test" if subject % 2 == 0 else "validation" if subject == HELD_OUT else "train"
+            yield Item(path.name, (path,), split, {"label": action})
+    elif dataset == "hand_gesture_point_history":
+        names = (raw / PATH_CLASSES).read_text(encoding="utf-8-sig").split("\n")
+        yield Item(PATHS, (raw / PATHS,), None, {"names": [name.strip() for name in names if name.strip()]})
+    else:
+        for split, place in (files or {split: raw / split for split in SPLITS}).items():
+            yield from _own_items(raw, split, place, data)
+
+
+def read(chunk: Item, where: Where, data: Data) -> Iterator[Sequence | BadRecord]:
+    content = chunk.paths[0].read_bytes()
+    if data.format == "paths":
+        yield from _paths(content, chunk, data)
+        return
+    try:
+        yield Sequence(chunk.name, chunk.about["label"], videos.frames_of(content, chunk.name, data))
+    except DataError as error:
+        yield BadRecord(error.where, error.found, error.allowed, "")
+
+
+def count(examples: Iterable[Sequence]) -> Counts:
+    return {"classes": Counter(sequence.label for sequence in examples)}
+
+
+def sidecar(counts: Counts, data: Data) -> dict[str, Any]:
+    """classes: in the order of their names; and what is wanted to read a raw input as the training data were read."""
+    return {"classes": sorted(counts["classes"]), "data": to_mapping(data)}
+
+
+def encoder(sidecar: Sidecar) -> Callable[[Sequence], Row]:
+    ids = {name: index for index, name in enumerate(sidecar["classes"])}
+
+    def encode(sequence: Sequence) -> Row:
+        # What a user gave has no class: 0 stands for it, and nothing reads it.
+        if sequence.label and sequence.label not in ids:
+            allowed = f"one of the training split's: {', '.join(ids)}"
+            raise DataError(sequence.name, f"the class {sequence.label}", allowed)
+        column = "pixels" if sequence.frames_TD.dtype == np.uint8 else "features"
+        return {
+            column: sequence.frames_TD,
+            "steps": len(sequence.frames_TD),
+            "label": ids.get(sequence.label, 0),
+            "name": sequence.name.encode(),
+        }
+
+    return encode
+
+
+def raw_example(given: bytes, sidecar: Sidecar) -> Sequence:
+    """The contents of a file as in the training data; of a file of paths the first line, whose class is not read."""
+    data = from_mapping(Data, sidecar["data"], "sidecar.data")
+    if data.format == "paths":
+        return Sequence("input", "", videos.path_of(given.split(b"\n")[0], "input", data)[1])
+    return Sequence("input", "", videos.frames_of(given, "input", data))
+
+
+def _own_items(raw: Path, split: str, place: Path, data: Data) -> Iterator[Item]:
+    """The files of a split in the order of their names."""
+    if data.format == "paths":
+        path = place.with_suffix(".csv") if place.suffix == "" else place
+        yield Item(path.relative_to(raw).as_posix(), (path,), split, {"names": None})
+        return
+    for path in sorted(place.glob("*/*")):
+        if path.suffix.lower().removeprefix(".") in ENDINGS[data.format]:
+            yield Item(path.relative_to(raw).as_posix(), (path,), split, {"label": path.parent.name})
+
+
+def _paths(content: bytes, item: Item, data: Data) -> Iterator[Sequence | BadRecord]:
+    """A sequence a line. Where all splits stand in one file, each class is cut into blocks."""
+    lines = [(f"{item.name}:{number}", line) for number, line in enumerate(content.split(b"\n"), 1) if line.strip()]
+    blocks = paths.blocks([line for _, line in lines]) if item.split is None else [item.split] * len(lines)
+    for (where, line), split in zip(lines, blocks, strict=True):
+        if split is None:
+            continue
+        try:
+            label, frames_TD = videos.path_of(line, where, data)
+            if item.about["names"] is not None:
+                label = _named(label, item.about["names"], where)
+            yield Sequence(where, label, frames_TD, split)
+        except DataError as error:
+            yield BadRecord(error.where, error.found, error.allowed, line.decode(errors="backslashreplace"), split)
+
+
+def _named(label: str, names: list[str], where: str) -> str:
+    if not label.isdecimal() or int(label) >= len(names):
+        raise DataError(where, f"the class {label}", f"0 to {len(names) - 1}, the lines of {PATH_CLASSES}")
+    return names[int(label)]
+
+
+def example_input(columns: arrow.Columns, sidecar: Sidecar, raw: Path) -> bytes:
+    """The smallest file of the raw folder; of a file of paths its first line."""
+    endings = ENDINGS[sidecar["data"]["format"]]
+    found = [path for path in raw.rglob("*") if path.suffix.lower().removeprefix(".") in endings]
+    content = min(found, key=lambda path: (path.stat().st_size, path.as_posix())).read_bytes()
+    return content.split(b"\n")[0] if sidecar["data"]["format"] == "paths" else content
+
+
+def sizes(config: classification.Config, sidecar: Sidecar) -> classification.Sizes:
+    data, num_classes = from_mapping(Data, sidecar["data"], "sidecar.data"), len(sidecar["classes"])
+    if data.frame_size is not None:
+        return classification.Sizes(input="images", size=data.frame_size**2, classes=num_classes)
+    coordinates, values = videos.VALUES[data.format]
+    return classification.Sizes(input="points", size=values, classes=num_classes, coordinates=coordinates)
+
+
+def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
+    """The confusion of the classes, and the loss."""
+    size = len(sidecar["classes"])
+    counts_VV, loss = np.zeros((size, size)), 0.0
+    for _, labels_N, log_p_NV in _judged(network, windows):
+        counts_VV += classes.confusion(labels_N, log_p_NV.argmax(axis=1), size)
+        loss -= float(log_p_NV[np.arange(len(labels_N)), labels_N].sum())
+    return {"counts": torch.from_numpy(counts_VV), "loss": torch.tensor(loss, dtype=torch.float64)}
+
+
+def metrics(sums: Sums, sidecar: Sidecar) -> dict[str, float]:
+    counts_VV = sums["counts"].numpy()
+    return {"loss": float(sums["loss"]) / counts_VV.sum()} | _scores(counts_VV)
+
+
+def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
+    """What share of each class was found, and which was taken for which."""
+    rows = [
+        {"class": name, "videos": int(row_V.sum()), "found": 100 * float(row_V[index] / row_V.sum())}
+        for index, (name, row_V) in enumerate(zip(sidecar["classes"], sums["counts"], strict=True))
+        if row_V.sum() > 0
+    ]
+    return {"found_by_class": rows, "confusion": Matrix(list(sidecar["classes"]), sums["counts"])}
+
+
+def analysis(
+    network: Network, windows: Windows, columns: arrow.Columns, sidecar: Sidecar
+) -> dict[str, Table | Matrix | Picture]:
+    """The videos with the largest loss."""
+    rows = []
+    for examples_N, labels_N, log_p_NV in _judged(network, windows):
+        for example, label, log_p_V in zip(examples_N, labels_N, log_p_NV, strict=True):
+            rows.append((-log_p_V[label], int(example), int(label), int(log_p_V.argmax())))
+    names, frames_N = columns["name"], columns.steps()
+    return {
+        "worst": [
+            {
+                "video": bytes(names[example]).decode(),
+                "frames": int(frames_N[example]),
+                "right": sidecar["classes"][label],
+                "answered": sidecar["classes"][answered],
+                "loss": round(float(loss), 4),
+            }
+            for loss, example, label, answered in sorted(rows, reverse=True)[:WORST]
+        ]
+    }
+
+
+def answers(network: Network, inputs: list[bytes], sidecar: Sidecar) -> list[dict[str, Any]]:
+    """The most probable `class`, and the `probabilities` of all."""
+    if not inputs:
+        return []
+    encode = encoder(sidecar)
+    columns = arrow.from_rows([encode(raw_example(given, sidecar)) for given in inputs], KIND)
+    lanes = min(len(inputs), ANSWER_LANES)
+    window = int(columns.steps().max())
+    filling = classification.filling(columns, lanes=lanes, window=window, seed=None, carries=False)
+    windows = Windows(filling=filling, assemble=classification.assemble(columns), lanes=slice(0, lanes))
+    found: dict[int, dict[str, Any]] = {}
+    for examples_N, _, log_p_NV in _judged(network, windows):
+        for example, p_V in zip(examples_N, np.exp(log_p_NV), strict=True):
+            probabilities = {name: float(p) for name, p in zip(sidecar["classes"], p_V, strict=True)}
+            found[int(example)] = {"class": sidecar["classes"][p_V.argmax()], "probabilities": probabilities}
+    return [found[number] for number in range(len(inputs))]
+
+
+def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, Simple]:
+    """Logistic regression on what does not know the order: the mean over time of the frames, and of how much each
+    value changes from frame to frame."""
+    # It takes two seconds to import, which an answer need not wait for.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    features = {split: _time_average(columns) for split, columns in splits.items()}
+    fitted = {
+        strength: make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000)).fit(
+            features["train"], splits["train"]["label"]
+        )
+        for strength in STRENGTHS
+    }
+    reached = {c: one.score(features["validation"], splits["validation"]["label"]) for c, one in fitted.items()}
+    best = max(reached, key=reached.__getitem__)
+    answered_N = fitted[best].predict(features["test"])
+    counts_VV = classes.confusion(splits["test"]["label"], answered_N, len(sidecar["classes"]))
+    return {"time_average": Simple(_scores(counts_VV), f"logistic regression, C = {best} of {STRENGTHS}")}
+
+
+def _judged(network: Network, windows: Windows) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """examples_N, labels_N and log_probabilities_NV of each window's sequences."""
+    for window, hidden_TBH in bptt.read(network, windows, network.initial_carry(windows.width)):
+        where = sequences(window.starts_TB, window.valid_TB)
+        with torch.no_grad():
+            log_p_NV = network.head.predict(window, hidden_TBH).double().log_softmax(1)
+        examples_N, labels_N = (where.at_first(window.fields[name]) for name in ("row_TB", "label_TB"))
+        yield examples_N.cpu().numpy(), labels_N.cpu().numpy(), log_p_NV.cpu().numpy()
+
+
+def _scores(counts_VV: NDArray[Any]) -> dict[str, float]:
+    return {"accuracy": classes.accuracy(counts_VV), "macro_f1": classes.macro_f1(counts_VV)}
+
+
+def _time_average(columns: arrow.Columns) -> NDArray[Any]:
+    """features_NF of all sequences."""
+    frames_N = columns["pixels"] if len(columns.values_of("pixels")) else columns["features"]
+    rows = []
+    for row, steps in enumerate(columns.steps()):
+        frames_TD = frames_N[row].reshape(steps, -1).astype(float)
+        changes_TD = np.abs(np.diff(frames_TD, axis=0, prepend=frames_TD[:1]))
+        rows.append(np.concatenate([frames_TD.mean(axis=0), changes_TD.mean(axis=0)]))
+    return np.array(rows)
