@@ -39,7 +39,7 @@ ALLOWED_IN_CORE = {
     "spelling": ("arrow", "lanes", "packing"),
     "metrics": (),
     "decoding": (),
-    "inspect": ("lanes", "dropout"),
+    "inspect": ("cells", "lanes", "bptt", "optim"),
     "optim": (),
     "prefetch": ("lanes",),
     "bptt": ("lanes", "dropout", "optim", "prefetch"),
