@@ -63,7 +63,7 @@ ALLOWED_IN_CORE = {
     "warping": (),
     "ngrams": (),
     "log_mel": (),
-    "inspect": ("lanes", "dropout"),
+    "inspect": ("cells", "lanes", "bptt", "optim"),
     "optim": (),
     "prefetch": ("lanes",),
     "bptt": ("lanes", "dropout", "optim", "prefetch"),

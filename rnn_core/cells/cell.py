@@ -31,6 +31,8 @@ class Cell(nn.Module, ABC):
     """The gate, if one has a bias of its own, that weighs the old state."""
     input_gate: ClassVar[str | None] = None
     """The gate, if one has a bias of its own, that weighs what is new."""
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+    """What the tensors of the state are called, in their order."""
     blends: ClassVar[bool] = True
     """Whether a mixture of two states is a state."""
 

@@ -29,6 +29,7 @@ class LRU(Cell):
     """State: (re_BH, im_BH). G = 3H: real and imaginary part of gamma (B x + b), D x + b. There is no `w_h`."""
 
     gates = ("re", "im", "d")
+    state_names = ("re", "im")
 
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__(input_size, hidden_size)

@@ -20,6 +20,7 @@ class LSTM(Cell):
     """State: (h_BH, c_BH). G = 4H: i, f, g, o."""
 
     gates, forget_gate, input_gate = ("i", "f", "g", "o"), "f", "i"
+    state_names = ("h", "c")
 
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__(input_size, hidden_size)

@@ -29,6 +29,7 @@ class LSTMNorm(Cell):
     """State: (h_BH, c_BH). G = 4H: i, f, g, o. Gains `s_x`, `s_h` (G), `s_c` (H); biases `b` (G), `b_c` (H)."""
 
     gates, forget_gate, input_gate = ("i", "f", "g", "o"), "f", "i"
+    state_names = ("h", "c")
 
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__(input_size, hidden_size)

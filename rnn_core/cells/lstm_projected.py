@@ -24,6 +24,7 @@ class LSTMProjected(Cell):
     """State: (r_BH, c_BM). G = 4M: i, f, g, o. `w_h` (G, H) is the paper's W_r, `w_p` (H, M) its projection."""
 
     gates, forget_gate, input_gate = ("i", "f", "g", "o"), "f", "i"
+    state_names = ("r", "c")
 
     def __init__(self, input_size: int, hidden_size: int, memory_size: int | None = None):
         """

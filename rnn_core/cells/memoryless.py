@@ -14,6 +14,7 @@ class Memoryless(Cell):
     """h_t is a function of x_t alone. State: (). G = H."""
 
     blends = False
+    state_names = ()
 
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__(input_size, hidden_size)

@@ -30,6 +30,7 @@ class SLSTM(Cell):
     """State: (h_BH, c_BH, n_BH, m_BH). G = 4H: i, f, z, o."""
 
     gates, forget_gate, input_gate = ("i", "f", "z", "o"), "f", "i"
+    state_names = ("h", "c", "n", "m")
     blends = False
     """The stabiliser begins at minus infinity, and c and n are to its scale."""
 
