@@ -30,6 +30,7 @@ ALLOWED_IN_CORE = {
     "kernels": ("cells", "products"),
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": (),
+    "word_vectors": (),
     "models": ("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
