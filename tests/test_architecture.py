@@ -33,9 +33,9 @@ ALLOWED_IN_CORE = {
     "attention": ("products",),
     "augmentation": ("dropout", "lanes"),
     "models": (
-        *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding", "readouts"),
-        *("lanes", "buckets", "arrow", "spelling", "convolution", "illustrated", "images", "scaling", "series"),
-        "augmentation",
+        *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
+        *("readouts", "lanes", "buckets", "arrow", "spelling", "convolution", "illustrated"),
+        *("images", "scaling", "series", "augmentation"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "looking", "products", "readouts", "scaling"),
@@ -63,13 +63,14 @@ ALLOWED_IN_CORE = {
     "warping": (),
     "ngrams": (),
     "log_mel": (),
-    "inspect": ("cells", "lanes", "bptt", "optim"),
+    "inspect": ("cells", "lanes", "bptt", "optim", "dropout"),
     "optim": (),
     "prefetch": ("lanes",),
     "bptt": ("lanes", "dropout", "optim", "prefetch"),
     "checkpoint": ("bptt", "optim", "lanes"),
     "networks": ("models", "heads", "lanes"),
-    "graph": ("looking",),
+    "graph": ("looking", "kernels"),
+    "word_vectors": (),
 }
 
 

@@ -130,7 +130,9 @@ def joined(parts: Iterable[Series]) -> Series:
     first, *others = parts
     for other in others:
         arrays = ("values", "known", "past")
-        first = replace(first, **{name: np.concatenate([getattr(first, name), getattr(other, name)]) for name in arrays})
+        first = replace(
+            first, **{name: np.concatenate([getattr(first, name), getattr(other, name)]) for name in arrays}
+        )
     return first
 
 
