@@ -1,4 +1,5 @@
-"""Stage `evaluate`: the test data through every trained network of a block, weights frozen.
+"""Stage `evaluate`: the test data through every trained network of a block, weights frozen, and through the field's
+simple baselines.
 
     python -m pipelines.evaluate <block> [--suite sample|public]
 
@@ -10,19 +11,19 @@ left. Writes the numbers for DVC (`metrics.json`), tables and pictures, and the 
 import csv
 import hashlib
 import io
+import statistics
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from pipelines import cli, files, networks, params, paths, pictures, tasks
 from pipelines.score import gap_closed
-from pipelines.tasks import Matrix, Table
-from rnn_core.arrow import read_split
+from pipelines.tasks import Matrix, Picture, Simple, Table
+from rnn_core.arrow import SPLITS, read_split
 from rnn_core.lanes import Windows
 from rnn_core.models import KINDS
-
-RECURRENT = "recurrent"
 
 
 def evaluate(suite: str, name: str) -> None:
@@ -34,14 +35,17 @@ def evaluate(suite: str, name: str) -> None:
     block = params.block(suite, name)
     folder, arrow = paths.train(suite, name), paths.arrow(suite, name)
     runs = {training.name: files.read_json(folder / training.name / "run.json") for training in block.trainings}
-    torch.set_num_threads(runs[RECURRENT]["threads"])
+    chosen = networks.chosen(folder)
+    torch.set_num_threads(runs[chosen]["threads"])
     with files.whole_folder(paths.evaluation(suite, name)) as aside:
         measured = {t.name: measure(block, t, folder / t.name, arrow, aside / t.name) for t in block.trainings}
-        numbers = compare(block, measured, _limits(paths.raw(suite, name)), test_digest(arrow))
-        score = score_file(block, numbers, runs[RECURRENT])
+        simple = simple_baselines(block, arrow)
+        numbers = compare(block, measured, simple, _limits(paths.raw(suite, name)), test_digest(arrow))
+        score = score_file(block, numbers, runs, chosen)
         evaluated = {
             "trainings": {training: run["training_id"] for training, run in runs.items()},
-            "example": example(folder / RECURRENT / "model", arrow, paths.raw(suite, name)),
+            "chosen": chosen,
+            "example": example(folder / chosen / "model", arrow, paths.raw(suite, name)),
             "score": score,
         }
         files.write_json(aside / "evaluated.json", evaluated)
@@ -52,17 +56,43 @@ def evaluate(suite: str, name: str) -> None:
 def measure(block: params.Block, training: params.Training, folder: Path, arrow: Path, out: Path) -> dict[str, float]:
     """The scores of one trained network; its tables and pictures into `out`."""
     model = networks.load(folder / "model")
-    sums = model.task.measure(model.network, test_windows(model, arrow, training.train), model.sidecar)
+    windows = test_windows(model, arrow, training.train)
+    sums = model.task.measure(model.network, windows, model.sidecar)
+    tables: dict[str, Table | Matrix | Picture] = dict(model.task.tables(sums, model.sidecar))
+    if hasattr(model.task, "analysis"):
+        columns = read_split(arrow, "test", model.task.KIND)
+        tables |= model.task.analysis(model.network, windows, columns, model.sidecar)
     out.mkdir()
-    lay_out(model.task.tables(sums, model.sidecar), out, f"{block.name}, {training.name}, test data")
+    lay_out(tables, out, f"{block.name}, {training.name}, test data")
     scores = model.task.metrics(sums, model.sidecar)
     shown = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
     print(f"{block.name}/{training.name}: test {shown}", flush=True)
     return scores
 
 
+def simple_baselines(block: params.Block, arrow: Path) -> dict[str, Simple]:
+    """The field's simple baselines of the task, fitted anew; what each came to is printed."""
+    task = tasks.load(block.task)
+    if not task.SIMPLE:
+        return {}
+    began = time.monotonic()
+    print(f"{block.name}: fitting {', '.join(task.SIMPLE)}", flush=True)
+    splits = {split: read_split(arrow, split, task.KIND) for split in SPLITS}
+    found: dict[str, Simple] = dict(cast(tasks.Simply, task).simple(splits, files.read_json(arrow / "sidecar.json")))
+    assert tuple(found) == task.SIMPLE, f"{block.task}: {', '.join(found)} instead of {', '.join(task.SIMPLE)}"
+    for name, simple in found.items():
+        shown = ", ".join(f"{key} {value:.4g}" for key, value in simple.scores.items())
+        print(f"{block.name}/{name}: test {shown} ({simple.chosen})")
+    print(f"{block.name}: simple baselines took {time.monotonic() - began:.1f} s", flush=True)
+    return found
+
+
 def compare(
-    block: params.Block, measured: dict[str, dict[str, float]], limits: dict[str, Any], digest: str
+    block: params.Block,
+    measured: dict[str, dict[str, float]],
+    simple: dict[str, Simple],
+    limits: dict[str, Any],
+    digest: str,
 ) -> dict[str, Any]:
     """All numbers of an evaluation; where the best scores are known, also the share of the gap that each closes."""
     metric = block.evaluate.metric
@@ -71,11 +101,13 @@ def compare(
         "direction": tasks.load(block.task).METRICS[metric],
         "test_digest": digest,
         "trainings": measured,
+        "simple": {name: one.scores for name, one in simple.items()},
         "limits": {key: limits[key] for key in ("best_possible", "best_memoryless") if key in limits},
     }
     if limits:
         floor, best = limits["best_memoryless"], limits["best_possible"]
-        closed = {name: gap_closed(scores[metric], floor, best, metric) for name, scores in measured.items()}
+        scores = measured | numbers["simple"]
+        closed = {name: gap_closed(found[metric], floor, best, metric) for name, found in scores.items()}
         numbers["gap_closed"] = closed
         shown = ", ".join(f"{name} {100 * share:.1f} %" for name, share in closed.items())
         print(f"{block.name}: best without memory {floor:.4g}, best possible {best:.4g}; of the gap between: {shown}")
@@ -91,10 +123,20 @@ def test_windows(model: networks.Model, arrow: Path, train: params.Train) -> Win
     return Windows(filling=filling, assemble=kind.assemble(columns), lanes=slice(0, lanes))
 
 
-def score_file(block: params.Block, numbers: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-    """The score of the recurrent network with all that it is to be read beside; no run or version yet."""
-    metric, measured, limits = numbers["metric"], numbers["trainings"], numbers["limits"]
-    baselines = {name: scores[metric] for name, scores in measured.items() if name != RECURRENT}
+def score_file(
+    block: params.Block, numbers: dict[str, Any], runs: dict[str, dict[str, Any]], chosen: str
+) -> dict[str, Any]:
+    """The score of the recurrent network (the mean of its seeds) with all that it is to be read beside; no run or
+    version yet.
+
+    Args:
+        runs: `run.json` of each training.
+        chosen: the training whose model is registered.
+    """
+    metric, limits = numbers["metric"], numbers["limits"]
+    measured = {name: scores[metric] for name, scores in (numbers["trainings"] | numbers["simple"]).items()}
+    own = [measured.pop(training.name) for training in block.recurrent]
+    baselines = measured
     if "best_memoryless" in limits:
         baselines["best_memoryless"] = limits["best_memoryless"]
     published = block.evaluate.published
@@ -103,14 +145,16 @@ def score_file(block: params.Block, numbers: dict[str, Any], run: dict[str, Any]
         "dataset": block.dataset,
         "metric": metric,
         "direction": numbers["direction"],
-        "score": measured[RECURRENT][metric],
+        "score": statistics.fmean(own),
+        "spread": {"min": min(own), "max": max(own)} if len(own) > 1 else None,
         "best_possible": limits.get("best_possible"),
         "baselines": baselines,
+        "simple": list(numbers["simple"]),
         "published": None if published is None else {"score": published.score, "source": published.source},
-        "seconds": round(run["seconds"], 1),
-        "parameters": run["parameters"],
-        "seeds": [block.trainings[0].train.seed],
-        "revision": run["revision"],
+        "seconds": round(sum(runs[training.name]["seconds"] for training in block.recurrent), 1),
+        "parameters": runs[chosen]["parameters"],
+        "seeds": [training.train.seed for training in block.recurrent],
+        "revision": runs[chosen]["revision"],
         "run_id": None,
         "model_version": None,
     }
@@ -122,9 +166,13 @@ def test_digest(arrow: Path) -> str:
     return hashlib.sha256("".join(map(files.sha256, parts)).encode()).hexdigest()
 
 
-def lay_out(tables: dict[str, Table | Matrix], folder: Path, title: str) -> None:
-    """Each table as CSV; a matrix as a picture too."""
+def lay_out(tables: dict[str, Table | Matrix | Picture], folder: Path, title: str) -> None:
+    """Each table as CSV, a matrix as a picture too; a table without rows is left out."""
     for name, table in tables.items():
+        if isinstance(table, Picture):
+            values_RC = table.values_RC.numpy()
+            pictures.image(table.rows, table.columns, values_RC, folder / f"{name}.png", f"{title}: {name}")
+            continue
         if isinstance(table, Matrix):
             pictures.matrix(table.names, table.counts_VV.numpy(), folder / f"{name}.png", f"{title}: {name}")
             table = [
@@ -133,6 +181,8 @@ def lay_out(tables: dict[str, Table | Matrix], folder: Path, title: str) -> None
                 for column, count in enumerate(counts)
                 if count
             ]
+        if not table:
+            continue
         out = io.StringIO()
         writer = csv.DictWriter(out, list(table[0]), lineterminator="\n")
         writer.writeheader()

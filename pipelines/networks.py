@@ -68,6 +68,11 @@ def from_text(text: str, task: Task) -> str | bytes:
         raise DataError("input", f"no base64: {error}", "the contents of a file in base64") from error
 
 
+def chosen(train_folder: Path) -> str:
+    """The training whose model is the block's, of those that `train` left in a folder."""
+    return str(files.read_json(train_folder / "chosen.json")["training"])
+
+
 def load(folder: Path) -> Model:
     """The model in a folder that `train` wrote; its weights are frozen.
 

@@ -17,6 +17,8 @@ from rnn_core.errors import ConfigError
 from rnn_core.optim import OptimizerConfig, ScheduleConfig
 
 SECTIONS = ("task", "data", "model", "train", "baselines", "evaluate")
+RECURRENT = "recurrent"
+"""Name of the block's own training; with several seeds, of the first one, and how the others' names begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,7 @@ class Training:
     """One network to train: the block's own, or one of its baselines."""
 
     name: str
-    """`recurrent`, or the baseline's name."""
+    """`recurrent` (further seeds: `recurrent_seed2`), or the baseline's name."""
     model: dict[str, Any]
     train: Train
 
@@ -115,8 +117,13 @@ class Block:
     data: dict[str, Any]
     """All other keys of `data`; `preprocess` checks them, with the task."""
     trainings: tuple[Training, ...]
-    """The recurrent one first, then the baselines."""
+    """The recurrent one first (one a seed), then the baselines."""
     evaluate: Evaluate
+
+    @property
+    def recurrent(self) -> tuple[Training, ...]:
+        """The recurrent network's, one for each seed."""
+        return tuple(training for training in self.trainings if is_recurrent(training.name))
 
     @property
     def dataset(self) -> str:
@@ -159,12 +166,14 @@ def parse(suite: str, name: str, own: Any, base: Any, where: str) -> Block:
     source = data.pop("from")
     if not isinstance(source, str):
         raise ConfigError(f"{where}.data.from", f"found {source!r}", "the path of a file or folder is wanted")
-    trainings = [_training("recurrent", own, base, where)]
+    trainings = _seeds(own, base, where)
     for baseline, settings in _mapping(own["baselines"], f"{where}.baselines").items():
         inner = f"{where}.baselines.{baseline}"
         _sections(settings, ("model", "train"), inner)
         model = merge(own["model"], _mapping(settings["model"], f"{inner}.model"))
         settings = {"model": model, "train": settings["train"]}
+        if is_recurrent(str(baseline)):
+            raise ConfigError(inner, f"a baseline named {baseline}", f"a name that does not begin with `{RECURRENT}`")
         trainings.append(_training(paths.block_name(str(baseline)), settings, base, inner))
     if not isinstance(own["task"], str):
         raise ConfigError(f"{where}.task", f"found {own['task']!r}", "the name of a file in pipelines/tasks is wanted")
@@ -177,6 +186,26 @@ def parse(suite: str, name: str, own: Any, base: Any, where: str) -> Block:
         trainings=tuple(trainings),
         evaluate=from_mapping(Evaluate, own["evaluate"], f"{where}.evaluate"),
     )
+
+
+def is_recurrent(training: str) -> bool:
+    """Whether a training of that name is the block's own network, of whatever seed, and no baseline."""
+    return training.startswith(RECURRENT)
+
+
+def _seeds(own: Any, base: Any, where: str) -> list[Training]:
+    """The block's own network: one training for each of `train.seeds`, or the one of `train.seed`."""
+    train = dict(_mapping(own["train"], f"{where}.train"))
+    if "seeds" not in train:
+        return [_training(RECURRENT, own, base, where)]
+    seeds = train.pop("seeds")
+    whole = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not (whole and seeds and len(set(seeds)) == len(seeds)) or "seed" in train:
+        found = f"found {seeds!r}" + (" and `seed`" if "seed" in train else "")
+        raise ConfigError(f"{where}.train.seeds", found, "a list of different whole numbers, and no `seed` beside it")
+    names = [RECURRENT] + [f"{RECURRENT}_seed{seed}" for seed in seeds[1:]]
+    settings = [{"model": own["model"], "train": {**train, "seed": seed}} for seed in seeds]
+    return [_training(name, one, base, where) for name, one in zip(names, settings, strict=True)]
 
 
 def _training(name: str, settings: Any, base: Any, where: str) -> Training:

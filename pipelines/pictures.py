@@ -14,6 +14,9 @@ from pipelines import files, points
 matplotlib.use("agg")
 from matplotlib import pyplot
 
+NAMED = 60
+"""So many rows or columns of an image have their names beside it."""
+
 
 def curve_table(folders: Mapping[str, Path], path: Path) -> None:
     """All curves of a block as CSV, a row a value: training, step, seconds, metric, value."""
@@ -47,6 +50,21 @@ def learning_curves(folder: Path, path: Path, title: str) -> None:
     axes[-1][0].set_xlabel("updates")
     axes[-1][1].set_xlabel("training time (s)")
     figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def image(rows: list[str], columns: list[str], values_RC: NDArray[np.float64], path: Path, title: str) -> None:
+    """Numbers as colours, lighter where larger; row and column are named where there is room for it."""
+    width, height = (min(14.0, 3.0 + 0.3 * count) for count in (len(columns), len(rows)))
+    figure, axis = pyplot.subplots(figsize=(width, height), layout="constrained")
+    shown = axis.imshow(values_RC, cmap="cividis", aspect="auto")
+    figure.colorbar(shown, ax=axis)
+    if len(columns) <= NAMED:
+        axis.set_xticks(range(len(columns)), columns, rotation=90)
+    if len(rows) <= NAMED:
+        axis.set_yticks(range(len(rows)), rows)
+    axis.set_title(title)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 

@@ -73,11 +73,11 @@ def main() -> None:
 
 
 def predict(suite: str, block: str, typed: str) -> None:
-    """Print the answer of the block's recurrent model as a line of JSON."""
-    folder = paths.train(suite, block) / "recurrent/model"
+    """Print the answer of the block's model as a line of JSON."""
+    folder = paths.train(suite, block)
     if not folder.exists():
         raise DataError(str(folder), "no trained model", f"`make repro SUITE={suite} TASK={block}` trains it")
-    predictor = Predictor(folder)
+    predictor = Predictor(folder / networks.chosen(folder) / "model")
     print(json.dumps(predictor.answers([predictor.read(typed)])[0], ensure_ascii=False))
 
 

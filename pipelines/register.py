@@ -18,8 +18,6 @@ from typing import Any
 from pipelines import cli, files, paths, tracking
 from rnn_core.errors import DataError
 
-RECURRENT = "recurrent"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
@@ -27,6 +25,8 @@ class Evaluated:
 
     suite: str
     block: str
+    chosen: str
+    """The recurrent training whose model is the block's."""
     metrics: dict[str, Any]
     example: dict[str, Any]
     """A raw input (`column`, `input`), the model's `answer`, and the packages that it needs (`requirements`)."""
@@ -46,7 +46,7 @@ class Evaluated:
         return tracking.Evaluation(
             metric=metric,
             direction=self.metrics["direction"],
-            score=self.metrics["trainings"][RECURRENT][metric],
+            score=self.metrics["trainings"][self.chosen][metric],
             test_digest=self.metrics["test_digest"],
             column=self.example["column"],
             input=self.example["input"],
@@ -101,7 +101,8 @@ def read(suite: str, block: str) -> Evaluated:
         run = _read(path, f"run {_python()} -m pipelines.train {block} --suite {suite}")
         if (run["training_id"], run["status"]) != (training_id, "finished"):
             raise DataError(str(path), f"training {run['training_id']} is not the one evaluated, {training_id}", again)
-    return Evaluated(suite=suite, block=block, metrics=metrics, example=evaluated["example"], score=evaluated["score"])
+    own = {key: evaluated[key] for key in ("chosen", "example", "score")}
+    return Evaluated(suite=suite, block=block, metrics=metrics, **own)
 
 
 def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], None]) -> None:
@@ -113,11 +114,11 @@ def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], 
         runs[training] = sent.run_id
         if sent.new:
             say(f"{suite}/{block}: run {sent.run_id} ({training}), {_points(evaluated.folder(training))} points")
-    tracker.send_folder(evaluated.folder(RECURRENT), paths.evaluation(suite, block), "evaluation")
-    version = tracker.register(evaluated.folder(RECURRENT), evaluated.evaluation)
+    tracker.send_folder(evaluated.folder(evaluated.chosen), paths.evaluation(suite, block), "evaluation")
+    version = tracker.register(evaluated.folder(evaluated.chosen), evaluated.evaluation)
     if version.new:
         say(f"{suite}/{block}: {version.name} version {version.version}, {version.why}")
-    score = {**evaluated.score, "run_id": runs[RECURRENT], "model_version": version.version}
+    score = {**evaluated.score, "run_id": runs[evaluated.chosen], "model_version": version.version}
     path = paths.score(suite, block)
     if not path.exists() or files.read_json(path) != score:
         files.write_json(path, score)

@@ -30,7 +30,7 @@ def read_suite(suite: str) -> dict[str, Score]:
 
 def table(suite: str) -> str:
     """A line for each block of the suite, aligned, for the terminal."""
-    head = ["task", "suite", "metric", "score", "best possible", "memoryless", "model version", "seconds"]
+    head = ["task", "suite", "metric", "score", "best possible", "memoryless", "simple", "model version", "seconds"]
     scores = read_suite(suite)
     rows = [[block, suite, *_terminal_cells(scores.get(block))] for block in params.blocks(suite)]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
@@ -69,17 +69,17 @@ def write_readme(file: Path) -> None:
 
 def _terminal_cells(score: Score | None) -> list[str]:
     if score is None:
-        return [NOTHING] * 6
-    numbers = (score.score, score.best_possible, score.baselines.get("memoryless"))
-    shown = [_number(value, score.metric) for value in numbers]
+        return [NOTHING] * 7
+    shown = [_with_spread(score), _number(score.best_possible, score.metric)]
+    shown += [_number(score.baselines.get("memoryless"), score.metric), _simple(score)[0]]
     version = NOTHING if score.model_version is None else str(score.model_version)
     return [score.metric, *shown, version, f"{score.seconds:.0f} s"]
 
 
 def _markdown(scores: Mapping[str, Score]) -> str:
     head = ["task", "data", "metric", "score", "best possible", "published", "memoryless baseline"]
-    head += ["share of the gap closed", "seconds", "parameters"]
-    rows = [head, ["---"] * 3 + ["---:"] * 2 + ["---"] + ["---:"] * 4]
+    head += ["simple baseline", "share of the gap closed", "seconds", "parameters"]
+    rows = [head, ["---"] * 3 + ["---:"] * 2 + ["---", "---:", "---"] + ["---:"] * 3]
     rows += [_readme_cells(block, scores[block]) for block in sorted(scores)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) if scores else "No scores yet."
@@ -90,10 +90,26 @@ def _readme_cells(block: str, score: Score) -> list[str]:
     if score.published:
         published = f"{_number(score.published.score, score.metric)} ({score.published.source})"
     gap = NOTHING if score.gap_closed is None else f"{100 * score.gap_closed:.1f} %"
-    cells = [f"`{block}`", score.dataset, score.metric, _number(score.score, score.metric)]
+    simple, name = _simple(score)
+    cells = [f"`{block}`", score.dataset, score.metric, _with_spread(score)]
     cells += [_number(score.best_possible, score.metric), published]
-    cells += [_number(score.baselines.get("memoryless"), score.metric), gap]
+    cells += [_number(score.baselines.get("memoryless"), score.metric), f"{simple} ({name})" if name else simple, gap]
     return [*cells, f"{score.seconds:.0f}", f"{score.parameters:,}"]
+
+
+def _with_spread(score: Score) -> str:
+    """The score; of several seeds the mean, with the lowest and the highest."""
+    shown = _number(score.score, score.metric)
+    if score.spread is None:
+        return shown
+    return f"{shown} ({_number(score.spread.min, score.metric)} to {_number(score.spread.max, score.metric)})"
+
+
+def _simple(score: Score) -> tuple[str, str]:
+    """The best of the field's simple baselines, and its name; without any, no name."""
+    best = max if score.direction == "max" else min
+    name = best(score.simple, key=score.baselines.__getitem__, default="")
+    return _number(score.baselines.get(name), score.metric), name
 
 
 def _number(value: float | None, metric: str) -> str:

@@ -14,6 +14,14 @@ from rnn_core.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spread:
+    """The lowest and the highest score of several seeds."""
+
+    min: float
+    max: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """A score file: the last training of a block, on its test data. Percentages are 0-100."""
 
@@ -22,12 +30,19 @@ class Score:
     metric: str
     direction: Literal["max", "min"]
     score: float
+    """The mean, where there are several seeds."""
+    spread: Spread | None = None
+    """None with one seed."""
     best_possible: float | None
     """That of the corpus's generator, where it is known."""
     baselines: dict[str, float]
-    """Trained ones by name (`memoryless`), and the exact best score without memory, `best_memoryless`."""
+    """Trained ones by name (`memoryless`), the field's simple ones, and the exact best score without memory,
+    `best_memoryless`."""
+    simple: tuple[str, ...] = ()
+    """Which of the baselines are the field's simple ones."""
     published: Published | None
     seconds: float
+    """Of training the recurrent network, all seeds together."""
     parameters: int
     seeds: tuple[int, ...]
     revision: str

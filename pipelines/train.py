@@ -145,7 +145,8 @@ def finish(job: worker.Job) -> None:
 
 
 def lay_out(jobs: list[worker.Job], block: params.Block) -> None:
-    """What DVC keeps: each training's facts, points, pictures and model, and all curves as one table."""
+    """What DVC keeps: each training's facts, points, pictures and model, all curves as one table, and which of the
+    recurrent network's seeds is the model (`chosen.json`): the best one on validation data."""
     with files.whole_folder(paths.train(block.suite, block.name)) as aside:
         for job in jobs:
             (aside / job.name).mkdir()
@@ -153,11 +154,21 @@ def lay_out(jobs: list[worker.Job], block: params.Block) -> None:
                 shutil.copy(job.folder / part, aside / job.name)
             for part in ("model", "pictures"):
                 shutil.copytree(job.folder / part, aside / job.name / part)
+        files.write_json(aside / "chosen.json", {"training": chosen(jobs, block)})
     pictures.curve_table({job.name: job.folder for job in jobs}, paths.curves(block.suite, block.name))
     for job in jobs:
         run = files.read_json(job.folder / "run.json")
         best = ", ".join(f"{name} {value:.4g}" for name, value in run["best"].items())
         print(f"{block.name}/{job.name}: {run['steps']} updates, {run['seconds']:.0f} s, best on validation: {best}")
+
+
+def chosen(jobs: list[worker.Job], block: params.Block) -> str:
+    """The seed with the best score on validation data; of equals, the first."""
+    metric = block.evaluate.metric
+    scores = {job.name: files.read_json(job.folder / "run.json")["best"][metric] for job in jobs}
+    scores = {name: score for name, score in scores.items() if params.is_recurrent(name)}
+    best = max if tasks.load(block.task).METRICS[metric] == "max" else min
+    return best(scores, key=scores.__getitem__)
 
 
 def code_digest(task: str) -> str:

@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pipelines import files, networks, tasks
+from pipelines import files, networks, paths, tasks
 from pipelines.params import Train
 from pipelines.points import Recorder
 from rnn_core import averaging, bptt, checkpoint, memory, optim, products
@@ -196,12 +196,14 @@ class _Training:
             progress.averaged_from = update
 
     def _resume(self) -> None:
-        """From the newest training state, this worker's lanes of its carry."""
+        """From the newest training state, this worker's lanes of its carry; else from what the task begins with."""
         everything = self.network.initial_carry(self.job.train.lanes)
         loaded = checkpoint.load(self.job.folder / "state", self.state, everything, key=self.job.key)
         if loaded:
             self.state.carry = bptt.map_carry(lambda whole: whole[self.lanes].clone(), loaded.carry)
             self.progress = Progress(**loaded.facts["progress"])
+        elif hasattr(self.task, "begin"):
+            self.task.begin(self.network, self.job.model, self.sidecar, paths.root())
 
     def _point(self, step: bptt.Step) -> None:
         progress, seconds = self.progress, self._seconds()

@@ -50,9 +50,9 @@ def test_table_for_the_terminal() -> None:
     head, rule, *rows = report.table("sample").splitlines()
     assert head.split("  ")[0] == "task"
     cells = {row.split()[0]: row.split() for row in rows}
-    units = ["accuracy", "96.50", "%", "97.00", "%", "74.25", "%", "3", "42", "s"]
+    units = ["accuracy", "96.50", "%", "97.00", "%", "74.25", "%", "n/a", "3", "42", "s"]
     assert cells["pos_tagging"] == ["pos_tagging", "sample", *units]
-    assert cells["language_model"] == ["language_model", "sample", *["n/a"] * 6]
+    assert cells["language_model"] == ["language_model", "sample", *["n/a"] * 7]
     assert len(rule) == len(head)
     assert head.endswith("seconds")
 
@@ -71,13 +71,27 @@ def test_readme_is_rewritten_between_its_markers(checkout: Path) -> None:
     readme.write_text(f"before\n<!-- scores:begin -->\nold\n<!-- scores:end -->\nafter\n{performance_part}")
     report.write_readme(readme)
     text = readme.read_text()
-    row = "| `pos_tagging` | sample | accuracy | 96.50 % | 97.00 % | n/a | 74.25 % | 97.7 % | 42 | 123,456 |"
+    row = "| `pos_tagging` | sample | accuracy | 96.50 % | 97.00 % | n/a | 74.25 % | n/a | 97.7 % | 42 | 123,456 |"
     assert row in text.splitlines()
     assert "old" not in text
     assert text.startswith("before\n<!-- scores:begin -->\nSuite `sample`:")
     assert text.endswith(f"No scores yet.\n<!-- scores:end -->\nafter\n{performance_part}")
     report.write_readme(readme)
     assert readme.read_text() == text
+
+
+def test_several_seeds_and_simple_baselines_are_shown(checkout: Path) -> None:
+    baselines = {"memoryless": 74.25, "most_frequent": 70.0, "by_ending": 71.5}
+    own = {"spread": {"min": 96.0, "max": 97.125}, "simple": ["most_frequent", "by_ending"], "baselines": baselines}
+    (checkout / "data/scores/sample/pos_tagging.json").write_text(changed(**own))
+    text = report.readme_tables({"sample": report.read_suite("sample")})
+    assert "| 96.50 % (96.00 % to 97.12 %) | 97.00 % |" in text
+    assert "| 74.25 % | 71.50 % (by_ending) |" in text
+    (row,) = [line for line in report.table("sample").splitlines() if line.startswith("pos_tagging")]
+    assert "96.50 % (96.00 % to 97.12 %)" in row
+    assert "71.50 %" in row
+    (checkout / "data/scores/sample/pos_tagging.json").write_text(changed(**own, direction="min"))
+    assert "70.00 % (most_frequent)" in report.readme_tables({"sample": report.read_suite("sample")})
 
 
 def test_bad_score_files() -> None:

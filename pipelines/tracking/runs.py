@@ -98,7 +98,7 @@ def send_folder(client: MlflowClient, run: Run, folder: Path, name: str) -> int:
 def _tags(training: Training) -> dict[str, str]:
     """What is known of the training so far; the number of workers, for one, comes with its end."""
     tags = {key: _text(training.facts[key]) for key in IDENTITY + ORIGIN if training.facts.get(key) is not None}
-    tags["role"] = "recurrent" if training.facts["training"] == "recurrent" else "baseline"
+    tags["role"] = "recurrent" if training.facts["training"].startswith("recurrent") else "baseline"
     tags["dvc_hash"] = spool.digest(training)
     tags["mlflow.source.name"] = "pipelines.train"
     if "revision" in tags:

@@ -100,7 +100,10 @@ def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "
         "answer": {"words": ["a", "sentence"], "longest": 8, "upper": "YES"},
     }
     about = {"score": score, "run_id": None, "model_version": None}
-    files.write_json(block / "evaluation/evaluated.json", {"trainings": ids, "example": example, "score": about})
+    files.write_json(
+        block / "evaluation/evaluated.json",
+        {"trainings": ids, "chosen": "recurrent", "example": example, "score": about},
+    )
     files.write_json(root / "data/scores/sample/pos_tagging.json", about)
 
 

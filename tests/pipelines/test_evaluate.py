@@ -11,14 +11,14 @@ import yaml
 from pipelines import evaluate, files, networks, params, paths, pictures, tasks
 from pipelines.points import Recorder
 from pipelines.score import gap_closed
-from pipelines.tasks import Matrix
+from pipelines.tasks import Matrix, Simple
 from rnn_core.arrow import from_rows, read_split
 from rnn_core.cells import CELLS
 from tests.pipelines import small_training as small
 
 KEYS = {
     *("task", "dataset", "metric", "direction", "score", "best_possible", "baselines", "published", "seconds"),
-    *("parameters", "seeds", "revision", "run_id", "model_version"),
+    *("parameters", "seeds", "spread", "simple", "revision", "run_id", "model_version"),
 }
 
 
@@ -137,13 +137,16 @@ def test_the_score_file_has_its_keys():
     block = params.parse("sample", "pos_tagging", shipped["blocks"]["pos_tagging"], shipped["base"], "p")
     limits = {"best_possible": 96.0, "best_memoryless": 76.0}
     measured = {"recurrent": {"accuracy": 95.0, "loss": 0.1}, "memoryless": {"accuracy": 75.0, "loss": 0.9}}
-    numbers = evaluate.compare(block, measured, limits, "digest")
-    assert numbers["gap_closed"] == pytest.approx({"recurrent": 0.95, "memoryless": -0.05})
-    run = {"seconds": 12.34, "parameters": 10, "revision": "r"}
-    score = evaluate.score_file(block, numbers, run)
+    simple = {"most_frequent": Simple({"accuracy": 70.0}, "the most frequent tag")}
+    numbers = evaluate.compare(block, measured, simple, limits, "digest")
+    assert numbers["gap_closed"] == pytest.approx({"recurrent": 0.95, "memoryless": -0.05, "most_frequent": -0.3})
+    assert numbers["simple"] == {"most_frequent": {"accuracy": 70.0}}
+    runs = {name: {"seconds": 12.34, "parameters": 10, "revision": "r"} for name in measured}
+    score = evaluate.score_file(block, numbers, runs, "recurrent")
     assert set(score) == KEYS
-    assert score["baselines"] == {"memoryless": 75.0, "best_memoryless": 76.0}
+    assert score["baselines"] == {"memoryless": 75.0, "most_frequent": 70.0, "best_memoryless": 76.0}
     assert (score["score"], score["direction"], score["seconds"]) == (95.0, "max", 12.3)
+    assert (score["seeds"], score["spread"], score["simple"]) == ([1], None, ["most_frequent"])
     assert score["run_id"] is score["model_version"] is None
 
 
@@ -169,7 +172,8 @@ def test_pictures_are_drawn(tmp_path):
     pictures.matrix(
         ["a", "b", "never"], np.array([[3.0, 1, 0], [0, 2, 0], [0, 0, 0]]), tmp_path / "matrix.png", "title"
     )
-    for name in ("curves.png", "matrix.png"):
+    pictures.image(["a", "b"], [str(i) for i in range(99)], np.random.rand(2, 99), tmp_path / "image.png", "title")
+    for name in ("curves.png", "matrix.png", "image.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     pictures.curve_table({"recurrent": tmp_path}, tmp_path / "curves.csv")
     lines = (tmp_path / "curves.csv").read_text().splitlines()
