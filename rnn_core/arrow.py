@@ -50,6 +50,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "language_model": _schema(tokens=_IDS, first=pa.bool_()),
     # words and tags of a sentence; characters: those of all its words; ends: where each word ends in `characters`.
     "tagging": _schema(words=_IDS, tags=_IDS, characters=_IDS, ends=_IDS),
+    # tokens, or features of frames (the other one is empty); label: the class of the whole.
+    "classification": _schema(tokens=_IDS, features=_FEATURES, steps=pa.int32(), label=pa.int32()),
 }
 
 

@@ -5,6 +5,6 @@ A kind's module offers `Config`, `Sizes` (what the data decide: vocabulary, tags
 the one list.
 """
 
-from rnn_core.models import language_model, tagging
+from rnn_core.models import classification, language_model, tagging
 
-KINDS = {"language_model": language_model, "tagging": tagging}
+KINDS = {"classification": classification, "language_model": language_model, "tagging": tagging}
