@@ -95,7 +95,7 @@ def fit(
             windows from n * accumulate on.
         rate: learning rate at an update, counted from 0.
         clip: bound on the norm of the mean gradient.
-        k2: steps that gradient flows through; None is k2 = k1, the length of a window.
+        k2: steps that gradient flows through; None is k2 = k1, the length of a window, whichever that is.
         accumulate: windows of an update.
         bfloat16: round the factors of float32 products to bfloat16 (by torch.autocast); weights, states, sums do not
             change their type.

@@ -47,7 +47,9 @@ class Varied:
 
     def _borders(self, epoch: int) -> NDArray[np.int64]:
         """The step of the lanes at which each window of the epoch begins, and where the last one ends."""
-        if self._drawn is None or self._drawn[0] != epoch:
+        # One look and one return: a thread may ask for the next epoch's windows while the loop asks for a length.
+        drawn = self._drawn
+        if drawn is None or drawn[0] != epoch:
             # The generator's first numbers order the sequences of the epoch.
             random = np.random.Generator(np.random.Philox(key=[self._seed, epoch]).jumped())
             count, steps = self.windows_per_epoch, self._stream.lane_steps
@@ -56,8 +58,8 @@ class Varied:
             ends_W = np.cumsum(drawn_W) / drawn_W.sum()
             # Each has a step of its own, and its share of the others.
             borders = np.arange(count + 1) + np.concatenate([[0], np.rint(ends_W * (steps - count))])
-            self._drawn = epoch, borders.astype(np.int64)
-        return self._drawn[1]
+            self._drawn = drawn = epoch, borders.astype(np.int64)
+        return drawn[1]
 
 
 def varied(filling: Filling, spread: float, seed: int) -> Filling:

@@ -1,6 +1,7 @@
 """Language model: at each step of an endless stream, the next word (or character) from all before it.
 
-Mikolov et al. 2010; Zaremba et al. 2014 report test perplexity 115 on Penn Treebank without dropout (2 layers of 200).
+Mikolov et al. 2010; on Penn Treebank Zaremba et al. 2014 report test perplexity 115 without dropout (2 layers of 200),
+82.7 with it (2 of 650); Merity et al. 2017 58.8 (3 of 1150, regularised throughout, 500 epochs).
 
 Own data: UTF-8 text. Word level: words apart by white space, a line (a sentence) ends in `<eos>`; `<unk>` in the text
 is the unknown word. Character level: every character counts, line ends too. One file without split is cut by position.

@@ -64,6 +64,9 @@ def changed(shipped, path, value):
         ("train.window", 0, "train: window is 0, wanted is a whole number from 1 on"),
         ("train.accumulate", 0, "train: accumulate is 0, wanted is a whole number from 1 on"),
         ("train.k2", 5, "train: k2 is 5, wanted is at least window, 20"),
+        ("train.window_spread", 20.0, "train: window_spread is 20.0, wanted is a number from 0 to below window"),
+        ("train.averaging", {}, "train.averaging: after is None, patience is None: one of the two is wanted"),
+        ("train.averaging", {"after": 1.5}, "train.averaging.after: found 1.5 (number); wanted is a whole number"),
         ("train.epochs", 2.5, "train.epochs: found 2.5 (number); wanted is a whole number"),
         ("train.clip", -1, "train: clip is -1.0, wanted is a number above 0"),
         ("train.optimizer.name", "adam", "train.optimizer.name: found 'adam' (text); wanted is one of adamw, sgd"),
@@ -88,6 +91,9 @@ def test_gradient_past_a_cut_carry_is_refused(shipped):
     block = copy.deepcopy(shipped["blocks"]["language_model"])
     block["train"] |= {"carry": False, "k2": 40}
     with pytest.raises(ConfigError, match="k2 is 40 with carry false: nothing flows back past a window, write 20"):
+        params.parse("sample", "language_model", block, shipped["base"], "p")
+    block["train"] |= {"carry": True, "window_spread": 2.0}
+    with pytest.raises(ConfigError, match="k2 is 40 with windows of varying length, wanted is window, 20"):
         params.parse("sample", "language_model", block, shipped["base"], "p")
 
 
