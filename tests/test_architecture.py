@@ -40,6 +40,7 @@ ALLOWED_IN_CORE = {
     "memory": (),
     "packing": (),
     "lanes": ("arrow", "dropout", "packing"),
+    "lexicon": (),
     "buckets": ("lanes", "packing"),
     "spelling": ("arrow", "lanes", "packing"),
     "metrics": (),
