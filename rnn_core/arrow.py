@@ -52,6 +52,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "tagging": _schema(words=_IDS, tags=_IDS, characters=_IDS, ends=_IDS),
     # target and source: two sequences that say the same, each with its end.
     "transduction": _schema(target=_IDS, source=_IDS),
+    # tokens, or features of frames (the other one is empty); label: the class of the whole.
+    "classification": _schema(tokens=_IDS, features=_FEATURES, steps=pa.int32(), label=pa.int32()),
 }
 
 

@@ -5,6 +5,11 @@ A kind's module offers `Config`, `Sizes` (what the data decide: vocabulary, tags
 the one list. Beside them stands what several kinds share: `decoder`.
 """
 
-from rnn_core.models import language_model, tagging, transduction
+from rnn_core.models import classification, language_model, tagging, transduction
 
-KINDS = {"language_model": language_model, "tagging": tagging, "transduction": transduction}
+KINDS = {
+    "classification": classification,
+    "language_model": language_model,
+    "tagging": tagging,
+    "transduction": transduction,
+}
