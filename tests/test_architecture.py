@@ -32,7 +32,7 @@ ALLOWED_IN_CORE = {
     "attention": ("products",),
     "models": (
         *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
-        *("lanes", "buckets", "arrow", "spelling"),
+        *("lanes", "buckets", "arrow", "readouts", "spelling"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
