@@ -71,6 +71,7 @@ ALLOWED_IN_CORE = {
     "networks": ("models", "heads", "lanes"),
     "graph": ("looking", "kernels"),
     "word_vectors": (),
+    "lexicon": (),
 }
 
 
