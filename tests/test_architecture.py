@@ -32,7 +32,7 @@ ALLOWED_IN_CORE = {
     "attention": ("products",),
     "models": (
         *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
-        *("lanes", "buckets", "arrow", "spelling", "convolution", "illustrated", "images"),
+        *("lanes", "buckets", "arrow", "spelling", "readouts", "convolution", "illustrated", "images"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
@@ -40,6 +40,7 @@ ALLOWED_IN_CORE = {
     "memory": (),
     "packing": (),
     "lanes": ("arrow", "dropout", "packing"),
+    "lexicon": (),
     "buckets": ("lanes", "packing"),
     "spelling": ("arrow", "lanes", "packing"),
     "images": ("dropout",),

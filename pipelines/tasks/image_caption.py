@@ -46,6 +46,7 @@ METRICS: dict[str, Literal["max", "min"]] = dict.fromkeys([BLEU[-1], *BLEU[:-1],
 RAW: Literal["items"] = "items"
 INPUT: Literal["file"] = "file"
 SIMPLE = ("nearest_image",)
+REQUIREMENTS = ("Pillow",)
 MARKS = ["<end>", "<unk>"]
 """Names of END and UNKNOWN; a caption has no such words, as punctuation is dropped."""
 TARS = {"flickr8k": {split: f"flickr8k_224_{split.replace('validation', 'dev')}.tar" for split in SPLITS}}
