@@ -1,5 +1,6 @@
 """Raw data of which each unit is read by itself: files that are a record each, or tables that are read whole."""
 
+import functools
 import hashlib
 import itertools
 import json
@@ -27,9 +28,10 @@ class Items:
     def checksums(self) -> dict[str, str]:
         """One digest over the names, the files and what an index says of them."""
         digest = hashlib.sha256()
+        of_file = functools.cache(files.sha256)
         for item in self.entries:
             if isinstance(item, Item):
-                sums = [files.sha256(path) for path in item.paths if path.is_file()]
+                sums = [of_file(path) for path in item.paths if path.is_file()]
                 digest.update(json.dumps([item.name, sums, item.about], sort_keys=True).encode())
         return {f"{len(self.entries)} items of {self.split or 'all splits'}": digest.hexdigest()}
 
@@ -85,5 +87,6 @@ def _name(entry: Item | BadRecord) -> str:
 
 
 def _size(entry: Item | BadRecord) -> int:
-    paths = entry.paths if isinstance(entry, Item) else ()
-    return sum(path.stat().st_size for path in paths if path.is_file())
+    if not isinstance(entry, Item):
+        return 0
+    return sum(path.stat().st_size for path in entry.paths if path.is_file()) if entry.size is None else entry.size

@@ -6,6 +6,8 @@ direction counts by its strength, as in histograms of oriented gradients (Dalal 
 far apart as their square roots (Hellinger), so that no single large count decides.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +32,12 @@ def edges(image_YXC: NDArray[np.uint8]) -> Floats:
     down_YX, along_YX = np.gradient(image_YXC.astype(np.float32).mean(2))
     direction_YX = (np.arctan2(down_YX, along_YX) / (2 * np.pi) % 1 * DIRECTIONS).astype(np.int64) % DIRECTIONS
     return _histograms(direction_YX, np.hypot(down_YX, along_YX), DIRECTIONS, EDGE_CELLS)
+
+
+def looks(images: Iterable[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
+    """Colours and edges of each."""
+    both = [(colours(image_YXC), edges(image_YXC)) for image_YXC in images]
+    return np.stack([colour for colour, _ in both]), np.stack([edge for _, edge in both])
 
 
 def distances(of_NF: Floats, to_MF: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """Sample corpus for image captioning: pictures of coloured shapes, each with all that is right to say of it.
 
-A picture shows two groups, each of one to three equal shapes of one colour and size, side by side, one above the other,
+A picture shows two groups, each of one or two equal shapes of one colour and size, side by side, one above the other,
 or one inside the other (then a single large shape round smaller ones). Of each picture four captions are right:
 
     two small red circles are left of a large red square
@@ -39,15 +39,15 @@ SIDE = 48
 """Pixels."""
 LONGEST = 20
 """Words; the longest right caption has 12."""
-ALPHAS = (0.0, 0.5, 1.0, 1.5)
+ALPHAS = (0.0, 0.5, 1.0, 1.25, 1.5)
 
 COLOURS = {"red": (210, 40, 40), "green": (40, 160, 60), "blue": (50, 80, 210), "yellow": (225, 200, 40)}
 SHAPES = ("circle", "square", "triangle")
-RADII = {"small": 3.0, "large": 6.0}
+RADII = {"small": 4.0, "large": 8.0}
 """Pixels; half the side of a square."""
 ROUND = 19.0
 """Radius of what others are inside of."""
-NUMBERS = ("a", "two", "three")
+NUMBERS = ("a", "two")
 RELATIONS = {"left of": "right of", "above": "below", "inside": "around"}
 """Of the first group to the second, and of the second to the first."""
 SHARED = 0.6
@@ -95,7 +95,7 @@ def draw_scene(rng: random.Random) -> Scene:
         first = _group(rng, None)
         second = _group(rng, first)
         if relation == "inside":
-            first = Group(min(2, first.number), "small", first.colour, first.shape)
+            first = Group(first.number, "small", first.colour, first.shape)
             second = Group(1, "large", second.colour, second.shape)
         # One colour inside of itself is not seen.
         if first != second and not (relation == "inside" and first.colour == second.colour):
@@ -125,8 +125,8 @@ def paint(scene: Scene, rng: random.Random) -> Image.Image:
         return image
     along = (0, 1) if scene.relation == "left of" else (1, 0)
     for group, side in ((scene.first, -1), (scene.second, 1)):
-        across = half + side * (half / 2 + rng.uniform(-3, 3))
-        middle = half + rng.uniform(-2, 2)
+        across = half + side * (half / 2 + rng.uniform(-2, 2))
+        middle = half + rng.uniform(-3, 3)
         centre = (across, middle) if scene.relation == "left of" else (middle, across)
         _row(pen, group, centre, along, rng)
     return image
@@ -137,7 +137,7 @@ def _row(
 ) -> None:
     """The shapes of a group, one after another with small gaps."""
     radius = RADII[group.size]
-    gap = 2 * radius + rng.uniform(2, 3)
+    gap = 2 * radius + rng.uniform(2, 4)
     for index in range(group.number):
         at = (index - (group.number - 1) / 2) * gap
         _shape(pen, group, centre[0] + along[0] * at, centre[1] + along[1] * at, radius)

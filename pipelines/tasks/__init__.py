@@ -100,6 +100,8 @@ class Item:
     """None: the examples say it, or it follows from the hash of each example."""
     about: Any = None
     """What an index says of it (captions, a transcript, a label), as JSON values."""
+    size: int | None = None
+    """Bytes that are read for it, where it is a part of its files; None: all of them."""
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,12 @@ from rnn_core.models import captioning
 from rnn_core.networks import Network
 
 KIND = "captioning"
-BLEU = [f"bleu_{order}" for order in range(1, scorer.ORDERS + 1)]
-METRICS: dict[str, Literal["max", "min"]] = dict.fromkeys([BLEU[-1], *BLEU[:-1], "cider", "rouge"], "max")
+METRIC = scorer.BLEU[-1]
+METRICS: dict[str, Literal["max", "min"]] = dict.fromkeys([METRIC, *scorer.BLEU[:-1], "cider", "rouge"], "max")
 RAW: Literal["items"] = "items"
 INPUT: Literal["file"] = "file"
 SIMPLE = ("nearest_image",)
+REQUIREMENTS = ("Pillow",)
 MARKS = ["<end>", "<unk>"]
 """Names of END and UNKNOWN; a caption has no such words, as punctuation is dropped."""
 TARS = {"flickr8k": {split: f"flickr8k_224_{split.replace('validation', 'dev')}.tar" for split in SPLITS}}
@@ -209,7 +210,7 @@ def raw_example(given: bytes, sidecar: Sidecar) -> Captioned:
 def example_input(columns: Columns, sidecar: Sidecar, raw: Path) -> bytes:
     if sidecar["features"]:
         return cast(bytes, columns["features"][0].astype("<f4").tobytes())
-    return images.png(_picture(columns, 0))
+    return images.png(next(_pictures(columns)))
 
 
 def sizes(config: captioning.Config, sidecar: Sidecar) -> captioning.Sizes:
@@ -219,37 +220,26 @@ def sizes(config: captioning.Config, sidecar: Sidecar) -> captioning.Sizes:
 @torch.no_grad()
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
     """Of all images: the loss of their captions, and what the scores of the answers to them are made of."""
-    columns = cast(Assembly, windows.assemble).columns
-    score = _against(columns)
-    sums = {"loss": torch.zeros(2), "bleu": torch.zeros(2 * scorer.ORDERS + 2), "others": torch.zeros(3)}
-    sums = {name: zeros.double() for name, zeros in sums.items()}
+    against = _against(cast(Assembly, windows.assemble).columns)
+    sums = {"loss": torch.zeros(2).double(), "scores": torch.zeros(scorer.COUNTS).double()}
     for window, hidden_TBH in bptt.read(network, windows, ()):
         loss, steps = network.loss(window, hidden_TBH)
         sums["loss"] += torch.tensor([loss.item(), steps]).double()
-        if not steps:
-            continue
-        said = _said(captioning.answers(network, network.model.look(window.fields)), sidecar)
-        for example, answer in zip(window.fields["examples_N"].tolist(), said, strict=True):
-            sums["bleu"] += torch.tensor(score.bleu(example, answer).flat()).double()
-            sums["others"] += torch.tensor([score.cider(example, answer), score.rouge(example, answer), 1]).double()
+        if steps:
+            said = _said(captioning.answers(network, network.model.look(window.fields)), sidecar)
+            for image, answer in zip(window.fields["examples_N"].tolist(), said, strict=True):
+                sums["scores"] += torch.tensor(against.counts(image, answer)).double()
     return sums
 
 
 def metrics(sums: Sums, sidecar: Sidecar) -> dict[str, float]:
     loss, steps = sums["loss"].tolist()
-    cider, rouge, answers = sums["others"].tolist()
-    bleu = scorer.from_flat(sums["bleu"].tolist()).scores()
-    return {
-        "loss": loss / steps,
-        **dict(zip(BLEU, bleu, strict=True)),
-        "cider": cider / answers,
-        "rouge": rouge / answers,
-    }
+    return {"loss": loss / steps, **scorer.scores(sums["scores"].tolist())}
 
 
 def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
     """What BLEU is made of, and by what the scores were made."""
-    counts = scorer.from_flat(sums["bleu"].tolist())
+    counts = scorer.from_flat(sums["scores"].tolist()[: 2 * scorer.ORDERS + 2])
     rows = [
         {"n": n, "n-grams said": int(said), "right ones": int(right), "precision": 100 * right / max(1, said)}
         for n, (right, said) in enumerate(zip(counts.matches, counts.grams, strict=True), 1)
@@ -262,14 +252,14 @@ def analysis(
     network: Network, windows: Windows, columns: Columns, sidecar: Sidecar
 ) -> Mapping[str, Table | Matrix | Picture]:
     """The answers with the highest and the lowest CIDEr-D beside what people said, and where attention was."""
-    score, assembly, network = _against(columns), Assembly(columns), network.eval()
+    against, assembly, network = _against(columns), Assembly(columns), network.eval()
     rows: Table = []
     for begin in range(0, columns.num_rows, PIECE):
         examples_N = np.arange(begin, min(begin + PIECE, columns.num_rows))
         seen = network.model.look(assembly.images(examples_N))
         for example, answer in zip(examples_N.tolist(), _said(captioning.answers(network, seen), sidecar), strict=True):
-            right = " / ".join(" ".join(words) for words in score.references[example])
-            cider = score.cider(example, answer)
+            right = " / ".join(" ".join(words) for words in against.references[example])
+            cider = against.cider(example, answer)
             rows.append({"image": example, "cider": cider, "said": " ".join(answer), "right": right})
     rows.sort(key=lambda row: -row["cider"])
     found: dict[str, Table | Matrix | Picture] = {"best": rows[:SHOWN], "worst": rows[: -SHOWN - 1 : -1]}
@@ -282,17 +272,18 @@ def analysis(
 
 def simple(splits: Mapping[str, Columns], sidecar: Sidecar) -> Mapping[str, Simple]:
     """What was said of the training image that looks most like it: of its captions the one most like the others."""
-    train, known = _against(splits["train"]), _looks(splits["train"])
-    typical = functools.cache(train.typical)
+    known = likeness.looks(_pictures(splits["train"]))
+    typical = functools.cache(_against(splits["train"]).typical)
 
     def scores(split: str) -> list[dict[str, float]]:
         """By weight."""
-        score = _against(splits[split])
-        apart = [likeness.distances(of, to) for of, to in zip(_looks(splits[split]), known, strict=True)]
-        nearest = [((1 - weight) * apart[0] + weight * apart[1]).argmin(1).tolist() for weight in WEIGHTS]
-        return [_scores(score, [typical(image) for image in images]) for images in nearest]
+        against, looks = _against(splits[split]), likeness.looks(_pictures(splits[split]))
+        colours_NM, edges_NM = (likeness.distances(of, to) for of, to in zip(looks, known, strict=True))
+        nearest = [((1 - weight) * colours_NM + weight * edges_NM).argmin(1).tolist() for weight in WEIGHTS]
+        counts = [[against.counts(n, typical(image)) for n, image in enumerate(images)] for images in nearest]
+        return [scorer.scores(np.sum(one, 0).tolist()) for one in counts]
 
-    validation = [found[BLEU[-1]] for found in scores("validation")]
+    validation = [found[METRIC] for found in scores("validation")]
     best = validation.index(max(validation))
     chosen = (
         f"nearest by histograms, {1 - WEIGHTS[best]:g} colour and {WEIGHTS[best]:g} edges; its most typical caption"
@@ -321,14 +312,6 @@ def _against(columns: Columns) -> scorer.Against:
     return scorer.Against([[tuple(line.split()) for line in some] for some in lines])
 
 
-def _scores(score: scorer.Against, answers: list[scorer.Words]) -> dict[str, float]:
-    """Of one answer to each image, in their order."""
-    bleu = scorer.total([score.bleu(image, answer) for image, answer in enumerate(answers)]).scores()
-    cider = np.mean([score.cider(image, answer) for image, answer in enumerate(answers)])
-    rouge = np.mean([score.rouge(image, answer) for image, answer in enumerate(answers)])
-    return dict(zip(BLEU, bleu, strict=True)) | {"cider": float(cider), "rouge": float(rouge)}
-
-
 def _said(tokens: list[list[int]], sidecar: Sidecar) -> list[scorer.Words]:
     return [tuple(sidecar["words"][token] for token in answer) for answer in tokens]
 
@@ -347,22 +330,19 @@ def _attention(network: Network, assembly: Assembly, example: int, sidecar: Side
     return Picture([*_said([tokens], sidecar)[0], MARKS[END]], places, weights_TS.cpu())
 
 
-def _looks(columns: Columns) -> list[NDArray[np.float32]]:
-    pictures = [_picture(columns, example) for example in range(columns.num_rows)]
-    return [np.stack([look(picture) for picture in pictures]) for look in (likeness.colours, likeness.edges)]
-
-
-def _picture(columns: Columns, example: int) -> NDArray[np.uint8]:
-    colours = columns["image"][example]
-    side = math.isqrt(len(colours) // COLOURS)
-    return cast(NDArray[np.uint8], colours.reshape(side, side, COLOURS))
+def _pictures(columns: Columns) -> Iterator[NDArray[np.uint8]]:
+    for colours in map(columns["image"].__getitem__, range(columns.num_rows)):
+        side = math.isqrt(len(colours) // COLOURS)
+        yield colours.reshape(side, side, COLOURS)
 
 
 def _of_tar(tar: Path, split: str, captions: Mapping[str, list[str]]) -> Iterator[Item]:
     """The images of a tar, some at a time, so that they are read by as many processes as there are."""
-    about = [
+    about: list[dict[str, Any]] = [
         {"name": member.name, "offset": member.offset, "size": member.size, "captions": captions.get(member.name, [])}
         for member in lists.members(tar)
     ]
     for begin in range(0, len(about), PIECE):
-        yield Item(f"{tar.name}, images from {begin + 1} on", (tar,), split, about[begin : begin + PIECE])
+        piece = about[begin : begin + PIECE]
+        size = sum(image["size"] for image in piece)
+        yield Item(f"{tar.name}, images from {begin + 1} on", (tar,), split, piece, size)

@@ -21,6 +21,8 @@ SCORER = "BLEU, CIDEr-D, ROUGE-L of rnn_core/metrics/captions.py, equal to pycoc
 TOKENIZER = "lower case, punctuation removed, apart at white space"
 ORDERS = 4
 """n-grams of 1 to 4 words."""
+BLEU = [f"bleu_{order}" for order in range(1, ORDERS + 1)]
+COUNTS = 2 * ORDERS + 5
 SIGMA = 6.0
 """Words: how far the lengths may lie apart in CIDEr-D."""
 BETA = 1.2
@@ -139,6 +141,13 @@ def rouge(caption: Words, references: Sequence[Words]) -> float:
     return 100 * (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
 
 
+def scores(sums: Sequence[float]) -> dict[str, float]:
+    """All scores of a set, percent, from the sums of `Against.counts`."""
+    *of_bleu, cider_sum, rouge_sum, images = sums
+    names = dict(zip(BLEU, from_flat(of_bleu).scores(), strict=True))
+    return names | {"cider": cider_sum / images, "rouge": rouge_sum / images}
+
+
 class Against:
     """The scores of answers about the images of a set, by the number of an image."""
 
@@ -153,14 +162,13 @@ class Against:
     def _documents(self) -> Documents:
         return documents(self.references)
 
-    def bleu(self, image: int, answer: Words) -> Bleu:
-        return bleu(answer, self.references[image])
-
     def cider(self, image: int, answer: Words) -> float:
         return cider(answer, self.references[image], self._documents)
 
-    def rouge(self, image: int, answer: Words) -> float:
-        return rouge(answer, self.references[image])
+    def counts(self, image: int, answer: Words) -> list[float]:
+        """COUNTS numbers, whose sums over images all scores are made of (`scores`)."""
+        right = self.references[image]
+        return [*bleu(answer, right).flat(), self.cider(image, answer), rouge(answer, right), 1]
 
     def typical(self, image: int) -> Words:
         """Of an image's captions the one most like its others."""

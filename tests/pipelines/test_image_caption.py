@@ -22,6 +22,7 @@ from rnn_core.models import captioning
 
 TASK = tasks.load("image_caption")
 DATA = {"max_bad_share": 0.0, "image_size": 8, "min_count": 1, "max_length": 6, "features": None}
+OWN = {name: value for name, value in DATA.items() if name != "max_bad_share"}
 MODEL = {
     "cell": "gru",
     "hidden_size": 8,
@@ -113,6 +114,8 @@ def test_flickr8k_s_own_files(tmp_path: Path) -> None:
     (raw / "text/Flickr8k.token.txt").write_text("".join(lines))
     summary = made(raw, tmp_path / "out", "flickr8k")
     assert [summary["splits"][s]["records"] for s in ("train", "validation", "test")] == [10, 5, 5]
+    listed = list(TASK.items(raw, "flickr8k", None, from_mapping(TASK.Data, OWN, "data")))
+    assert [item.size for item in listed] == [len(png(1)) + len(png(2)), len(png(3)), len(png(4))]
     train = read_split(tmp_path / "out", "train", "captioning")
     assert [train["image"][n][0] for n in range(2)] == [1, 2]
     assert train["texts"][1].tobytes().decode() == "\n".join(["a dog number2"] * 5)
@@ -224,8 +227,8 @@ def test_scores_of_two_workers_add_up_to_those_of_the_answers(tmp_path: Path) ->
     answers = TASK.answers(net, [images.png(columns["image"][n].reshape(8, 8, 3)) for n in range(2)], sidecar)
     said = [scorer.words(answer["caption"]) for answer in answers]
     against = scorer.Against([[("a", "cat"), ("a", "rare", "zebra")], [("the", "dog", "runs")]])
-    bleu = scorer.total([against.bleu(n, words) for n, words in enumerate(said)]).scores()
-    assert [found[f"bleu_{n}"] for n in range(1, 5)] == pytest.approx(bleu)
+    bleu = scorer.total([scorer.bleu(words, right) for words, right in zip(said, against.references, strict=True)])
+    assert [found[f"bleu_{n}"] for n in range(1, 5)] == pytest.approx(bleu.scores())
     assert found["cider"] == pytest.approx(np.mean([against.cider(n, words) for n, words in enumerate(said)]))
     assert set(found) == {"loss", *TASK.METRICS}
     assert sums["loss"][1] == len(columns["tokens"].values)
@@ -249,8 +252,7 @@ def test_the_nearest_image_and_its_most_typical_caption(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("image_size", 0), ("min_count", 0), ("max_length", 0)])
 def test_data_keys(key: str, value: object) -> None:
-    own = {name: v for name, v in DATA.items() if name != "max_bad_share"}
     with pytest.raises(ConfigError, match=key):
-        from_mapping(TASK.Data, own | {key: value}, "data")
+        from_mapping(TASK.Data, OWN | {key: value}, "data")
     with pytest.raises(ConfigError, match="width"):
-        from_mapping(TASK.Data, own | {"features": {"folder": "a", "width": 0}}, "data")
+        from_mapping(TASK.Data, OWN | {"features": {"folder": "a", "width": 0}}, "data")
