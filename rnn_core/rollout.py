@@ -54,7 +54,7 @@ def forecasts(
         with Prefetched(windows, device) as ready:
             for step in range(windows.per_epoch):
                 window = ready(step)
-                for begin, end in _parts(window):
+                for begin, end in _parts(window, windows.filling.carries):
                     part = window.steps(begin, end)
                     hidden_TBH, carry = network(part, carry)
                     for lane in (part.fields["origin_TB"][-1] >= 0).nonzero().flatten().tolist():
@@ -63,9 +63,14 @@ def forecasts(
         network.train(training)
 
 
-def _parts(window: Window) -> list[tuple[int, int]]:
-    """The window cut behind each step at which any lane has an origin, because there the carry is wanted."""
+def _parts(window: Window, carries: bool) -> list[tuple[int, int]]:
+    """The window cut behind each step at which any lane has an origin, because there the carry is wanted.
+
+    Where nothing is carried a lane is there for its last step: an origin before it has a lane of its own.
+    """
     steps = len(window.starts_TB)
+    if not carries:
+        return [(0, steps)]
     ends = (window.fields["origin_TB"] >= 0).any(1).nonzero().flatten() + 1
     borders = sorted({0, steps, *ends.tolist()})
     return list(itertools.pairwise(borders))

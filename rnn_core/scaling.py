@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rnn_core.config import check_whole
+from rnn_core.config import check_rates, check_whole
 from rnn_core.errors import ConfigError
 
 LARGEST = 20.0
@@ -32,9 +32,12 @@ class ScalingConfig:
     no value m steps ago they stand on the level, and nothing is learnt from that."""
     adjusted: bool = False
     """The seasonal naive one moves with the level: y_t-m times the level now over the level m steps ago."""
+    damping: float = 0.0
+    """Share by which the seasonal naive one is moved back to the level: one season seen is half noise."""
 
     def __post_init__(self) -> None:
         check_whole("model.scaling", level=self.level)
+        check_rates("model.scaling", damping=self.damping)
         if self.season < 0:
             raise ConfigError("model.scaling.season", f"found {self.season}", "0, 1, or the steps of a season")
 
@@ -69,15 +72,21 @@ class Scaling:
         self._before = [lags.index(lag) for lag in before]
         self._contiguous = next((i for i, lag in enumerate(lags) if lag != i), len(lags))
 
-    def inputs(self, past_TBL: Tensor) -> tuple[Tensor, Tensor]:
-        """z_TBL: the past counted from the level, in units of the scale, 0 where there is no value; and what that
-        leaves out, about_TB2: the level's size beside that of all series, and the scale beside the level."""
+    @property
+    def num_inputs(self) -> int:
+        return len(self.lags) + (self.steps if self.config.season else 0) + 2
+
+    def inputs(self, fields: Mapping[str, Tensor], like: Tensor) -> Tensor:
+        """x_TBD: the past and the base ahead, counted from the level, in units of the scale; and what that leaves out,
+        the level's size beside that of all series, and the scale's beside the level. 0 where there is no value."""
+        past_TBL = fields["past_TBL"].to(like.dtype)
         level_TB, scale_TB = self.level(past_TBL), self.scale(past_TBL)
         center_TB = torch.zeros_like(level_TB) if self.config.scale == "global" else level_TB
-        z_TBL = (past_TBL - center_TB[:, :, None]) / scale_TB[:, :, None]
+        base_TBS = self.placed(fields, like)[0] if self.config.season else past_TBL[:, :, :0]
+        z_TBD = (torch.cat([past_TBL, base_TBS], 2) - center_TB[:, :, None]) / scale_TB[:, :, None]
         size_TB = torch.asinh(level_TB / self.unit)
         about_TB2 = torch.stack([size_TB, torch.log(scale_TB / (level_TB.abs() + scale_TB))], 2) / 5
-        return z_TBL.nan_to_num(0.0).clamp(-LARGEST, LARGEST), about_TB2
+        return torch.cat([z_TBD.nan_to_num(0.0).clamp(-LARGEST, LARGEST), about_TB2], 2)
 
     def placed(self, fields: Mapping[str, Tensor], like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """base_TBS and scale_TB, on which the distributions of the next values stand, of the type of `like`; and
@@ -92,6 +101,7 @@ class Scaling:
         if self.config.adjusted:
             before_TB1 = _mean(past_TBL[:, :, self._before])[:, :, None]
             base_TBS = base_TBS * torch.where(before_TB1.abs() > 0, level_TB1 / before_TB1, 1.0)
+        base_TBS = torch.lerp(base_TBS, level_TB1.expand_as(base_TBS), self.config.damping)
         return torch.where(base_TBS.isnan(), level_TB1, base_TBS), scale_TB, ~base_TBS.isnan()
 
     def level(self, past_TBL: Tensor) -> Tensor:

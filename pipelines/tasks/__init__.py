@@ -238,7 +238,8 @@ class Simply(Protocol):
     """A task with simple baselines."""
 
     def simple(self, splits: Mapping[str, Columns], sidecar: Sidecar) -> Mapping[str, Simple]:
-        """For each name in SIMPLE: fitted on the training split, all choices made on the validation split."""
+        """By the names in SIMPLE (those that fit the data): fitted on the training split, all choices made on the
+        validation split."""
         ...
 
 

@@ -20,8 +20,10 @@ import torch
 
 from pipelines.parsers import series as tables_of
 from pipelines.parsers.series import Array, Series, Unreadable
-from pipelines.parsers.splits import Cuts, Example, example, examples, with_calendar
-from pipelines.tasks import BadRecord, Counts, Item, Matrix, Row, Sidecar, Sums, Table, Where
+from pipelines.parsers.splits import Cuts, Example, example, examples, with_calendar, without_gaps
+from pipelines.rivals import forecasts as rivals
+from pipelines.rivals.forecasts import RIVALS
+from pipelines.tasks import BadRecord, Counts, Item, Matrix, Row, Sidecar, Simple, Sums, Table, Where
 from rnn_core import arrow, rollout
 from rnn_core.config import from_mapping
 from rnn_core.errors import ConfigError, DataError
@@ -34,7 +36,7 @@ from rnn_core.networks import Network
 KIND = "forecasting"
 RAW: Literal["text", "aligned", "items"] = "items"
 INPUT: Literal["text", "file", "table"] = "table"
-SIMPLE: tuple[str, ...] = ()
+SIMPLE = tuple(RIVALS)
 METRICS: dict[str, Literal["max", "min"]] = {
     "mase": "min",
     "smape": "min",
@@ -88,6 +90,10 @@ class Data(Cuts):
     lags: Lags
     negative: Literal["keep", "refuse"]
     """Values below 0: as they are, or bad records, whose value is a gap."""
+    rivals: tuple[Literal["seasonal_naive", "auto_ets", "auto_theta", "mstl_ets"], ...]
+    """Simple baselines that are fitted at each origin of the test."""
+    rivals_season: int
+    """Steps of their season, which may be another one than MASE's."""
 
 
 def items(raw: Path, dataset: str, files: Mapping[str, Path] | None, data: Data) -> Iterator[Item | BadRecord]:
@@ -230,6 +236,26 @@ def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
 
 def metrics(sums: Sums, sidecar: Sidecar) -> dict[str, float]:
     return {"loss": float(sums["loss"][0] / sums["loss"][1].clamp(min=1)), **_outcomes(sums).scores()}
+
+
+def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, Simple]:
+    """Each rival that the block names, fitted anew at each origin of the test split; nothing is chosen."""
+    columns, data = splits["test"], from_mapping(Data, sidecar["data"], "data")
+    ends = columns["values"].offsets[1:]
+    rows = [columns["values"][row].astype(np.float64) for row in range(len(ends))]
+    origins = [(row, int(seen)) for row in range(len(ends)) for seen in columns["origins"][row]]
+    ahead = [rows[row][seen : seen + data.horizon] for row, seen in origins]
+    naive2 = columns["naive2"].values.reshape(-1, data.horizon).astype(np.float64)
+    found = {}
+    for name in data.rivals:
+        quantiles = [
+            rivals.forecast(name, without_gaps(rows[row][:seen]), data.rivals_season, data.horizon, LEVELS)
+            for row, seen in origins
+        ]
+        units = columns["units"].values.astype(np.float64)
+        scores = Outcomes(np.stack(quantiles), np.stack(ahead), units, naive2, LEVELS).scores()
+        found[name] = Simple(scores, f"fitted {len(origins)} times, a season of {data.rivals_season} steps")
+    return found
 
 
 def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:

@@ -78,7 +78,7 @@ class Model(nn.Module):
             raise ConfigError("model.output", "found paths, and data.lags with gaps", "lags 0, 1, ... or direct")
         self.scaling = Scaling(config.scaling, sizes.lags, self.steps, sizes.unit)
         self.embeddings = nn.ModuleList(nn.Embedding(count, config.embedding_size) for count in sizes.static)
-        size = len(sizes.lags) + 5 + sizes.known * (self.steps + 1) + sizes.past
+        size = self.scaling.num_inputs + 3 + sizes.known * (self.steps + 1) + sizes.past
         size += config.embedding_size * len(sizes.static)
         self.stack = Stack(config, size, first_mask=1)
         self.output_size = self.stack.output_size + (size if config.skip else 0)
@@ -95,15 +95,13 @@ class Model(nn.Module):
     def inputs(self, window: Window) -> Tensor:
         """x_TBD: the past in units of the scale; how large, long and gappy it is; covariates; categories."""
         fields, like = window.fields, next(self.stack.parameters())
-        past_TBL = fields["past_TBL"].to(like.dtype)
-        z_TBL, about_TB2 = self.scaling.inputs(past_TBL)
-        missing_TBL = past_TBL.isnan().to(like.dtype)
+        missing_TBL = fields["past_TBL"].isnan().to(like.dtype)
         age_TB = torch.log1p(fields["age_TB"].to(like.dtype)) / 5
         gaps_TB3 = torch.stack([age_TB, missing_TBL.mean(2), missing_TBL[:, :, 0]], 2)
         known_TBD = fields["known_TBSK"][:, :, : self.steps + 1].flatten(2).to(like.dtype)
         named = [embed(ids) for embed, ids in zip(self.embeddings, self._static(window).unbind(2), strict=True)]
         covariates = [known_TBD, fields["covariates_TBC"].to(like.dtype), *named]
-        return torch.cat([z_TBL, about_TB2, gaps_TB3, *covariates], 2)
+        return torch.cat([self.scaling.inputs(fields, like), gaps_TB3, *covariates], 2)
 
     def _static(self, window: Window) -> Tensor:
         """The categories, in training now and then as if unknown."""
