@@ -39,7 +39,9 @@ class NGrams:
             self._followers.setdefault(gram[:-1], Counter())[gram[-1]] = count
         self._known: dict[str, NDArray[np.float64]] = {}
 
-    def __call__(self, states: Sequence[Any], labels: Sequence[int | None]) -> tuple[NDArray[np.float64], Sequence[Any]]:
+    def __call__(
+        self, states: Sequence[Any], labels: Sequence[int | None]
+    ) -> tuple[NDArray[np.float64], Sequence[Any]]:
         after = [self._history(state, label) for state, label in zip(states, labels, strict=True)]
         return np.log(np.stack([self.next(history) for history in after])), after
 

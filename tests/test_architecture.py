@@ -144,8 +144,14 @@ def test_tasks_know_no_stage_and_no_other_task() -> None:
         met = {module for module in imported(path) if module.startswith("pipelines.")}
         others = met & (modules - {own, "pipelines.tasks.__init__"})
         assert path.stem == "__init__" or not others, f"{name(path)} imports {others}"
-        outside = {module for module in met if not module.startswith("pipelines.tasks")}
+        outside = {module for module in met if not module.startswith(("pipelines.tasks", "pipelines.parsers"))}
         assert not outside, f"{name(path)} imports {outside}"
+
+
+def test_parsers_know_rnn_core_and_no_other_part_of_the_pipelines() -> None:
+    for path in inside("pipelines/parsers"):
+        met = {module for module in imported(path) if module.startswith("pipelines.")}
+        assert not {module for module in met if not module.startswith("pipelines.parsers")}, name(path)
 
 
 def test_stages_meet_through_files() -> None:

@@ -131,9 +131,7 @@ def _speaker(key: str) -> str:
     return key.split("/")[-2]
 
 
-def _without_transcript(
-    raw: Path, recordings: Sequence[Path], named: set[Path], split: str | None
-) -> Iterator[Flaw]:
+def _without_transcript(raw: Path, recordings: Sequence[Path], named: set[Path], split: str | None) -> Iterator[Flaw]:
     for path in recordings:
         if path.resolve() not in named:
             name = path.relative_to(raw).as_posix()

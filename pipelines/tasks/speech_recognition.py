@@ -55,7 +55,6 @@ WORST = 20
 """Utterances of the table of those with most errors."""
 
 
-
 def items(raw: Path, dataset: str, files: Mapping[str, Path] | None, data: Data) -> Iterator[Item | BadRecord]:
     for entry in speech_corpora.entries(raw, files):
         if isinstance(entry, Flaw):
