@@ -52,6 +52,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "tagging": _schema(words=_IDS, tags=_IDS, characters=_IDS, ends=_IDS),
     # an utterance: features of each step, and the labels of its transcript, which belong to no step.
     "recognition": _schema(features=_FEATURES, steps=pa.int32(), labels=_IDS),
+    # tokens, or features of frames (the other one is empty); label: the class of the whole.
+    "classification": _schema(tokens=_IDS, features=_FEATURES, steps=pa.int32(), label=pa.int32()),
 }
 
 

@@ -20,7 +20,11 @@ HEADS: dict[str, Callable[[Any, Any], nn.Module]] = {
     "ctc": lambda model, config: CTCHead(model.output_size, model.num_classes),
     "adaptive": lambda model, config: AdaptiveHead(model.output_size, model.num_classes, config.cutoffs),
     "sequence": lambda model, config: SequenceHead(
-        model.output_size, model.num_classes, config.read_out, bidirectional=config.bidirectional
+        model.output_size,
+        model.num_classes,
+        config.read_out,
+        bidirectional=config.bidirectional,
+        smoothing=config.smoothing,
     ),
 }
 """A head for a model and its `Config`, which names it in `head` (a field, or what is the same for all of the kind); a

@@ -5,6 +5,11 @@ A kind's module offers `Config`, `Sizes` (what the data decide: vocabulary, tags
 the one list.
 """
 
-from rnn_core.models import language_model, recognition, tagging
+from rnn_core.models import classification, language_model, recognition, tagging
 
-KINDS = {"language_model": language_model, "recognition": recognition, "tagging": tagging}
+KINDS = {
+    "classification": classification,
+    "language_model": language_model,
+    "recognition": recognition,
+    "tagging": tagging,
+}

@@ -6,7 +6,7 @@ direction is causal: its state may be carried, and an utterance decoded while it
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ class Config(StackConfig):
     bidirectional: bool
     augment: SpecAugment | None
     """What training takes out of its input; None takes nothing."""
-    head = "ctc"
+    head: ClassVar[str] = "ctc"
     """A name in `rnn_core.networks.HEADS`."""
 
 
