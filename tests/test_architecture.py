@@ -33,7 +33,7 @@ ALLOWED_IN_CORE = {
     "augmentation": ("dropout", "lanes"),
     "models": (
         *("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
-        "augmentation",
+        *("augmentation", "readouts"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
