@@ -31,9 +31,10 @@ ALLOWED_IN_CORE = {
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": (),
     "augmentation": ("dropout", "lanes"),
+    "word_vectors": (),
     "models": (
         *("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
-        *("augmentation", "readouts"),
+        *("augmentation", "readouts", "word_vectors"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
