@@ -18,7 +18,7 @@ from pipelines.score import Score, read
 from rnn_core.errors import DataError
 
 NOTHING = "n/a"
-PERCENTAGES = ("accuracy",)
+PERCENTAGES = ("accuracy", "word_error_rate", "character_error_rate")
 MARKERS = ("<!-- scores:begin -->", "<!-- scores:end -->")
 
 

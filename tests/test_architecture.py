@@ -27,15 +27,27 @@ ALLOWED_IN_CORE = {
     "products": (),
     "cells": ("products",),
     "dropout": (),
+<<<<<<< HEAD
     "looking": (),
     "kernels": ("cells", "products", "looking"),
     "layers": ("cells", "kernels", "dropout", "motion", "products"),
     "attention": ("products",),
+=======
+    "kernels": ("cells", "products"),
+    "layers": ("cells", "kernels", "dropout", "products"),
+    "attention": (),
+>>>>>>> speech
     "augmentation": ("dropout", "lanes"),
+    "word_vectors": (),
     "models": (
+<<<<<<< HEAD
         *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
         *("readouts", "lanes", "buckets", "arrow", "spelling", "convolution", "illustrated"),
         *("images", "scaling", "series", "augmentation"),
+=======
+        *("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
+        *("augmentation", "readouts", "word_vectors"),
+>>>>>>> speech
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "looking", "products", "readouts", "scaling"),

@@ -57,12 +57,16 @@ class File(Content):
 class Archive:
     """A zip or tar that holds wanted files."""
 
-    members: dict[str, str]
+    members: dict[str, str] = field(default_factory=dict)
     """Wanted file -> its path in the archive."""
+    folder: str | None = None
+    """Instead of members: the archive holds every wanted file, under its name below this folder of it (`.`: all)."""
     urls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_urls(self.urls)
+        if bool(self.members) == (self.folder is not None):
+            raise ValueError("an archive has members or a folder, one of the two")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +86,20 @@ class Dataset:
             raise ValueError(f"mirror is {self.mirror!r}, the name of a folder is wanted")
         if not self.files:
             raise ValueError("files is empty, wanted is at least one file")
-        inside = [path for archive in self.archives.values() for path in archive.members.values()]
+        inside = [path for key in self.archives for path in self.members(key).values()]
         for name in [*self.files, *self.archives, *inside]:
             if not is_plain(name):
                 raise ValueError(f"{name!r} is no relative path without `..`")
         for archive in self.archives.values():
             if stray := set(archive.members) - set(self.files):
                 raise ValueError(f"members {', '.join(sorted(stray))} do not stand in files")
+
+    def members(self, archive: str) -> dict[str, str]:
+        """Wanted file -> its path in that archive."""
+        held = self.archives[archive]
+        if held.folder is None:
+            return held.members
+        return {name: (PurePosixPath(held.folder) / name).as_posix() for name in self.files}
 
     @property
     def urls(self) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def obtain(name: str, dataset: Dataset, folder: Path, sources: Sources) -> dict[
 
 def ways(name: str, file: str, dataset: Dataset, mirror: Place | None) -> Iterator[Way]:
     """The ways to a file in the order in which they are tried."""
-    holders = {key: held for key, held in dataset.archives.items() if file in held.members}
+    holders = {key: held for key, held in dataset.archives.items() if file in dataset.members(key)}
     if mirror is not None:
         kept = dataset.mirror or name
         yield Way(place=within(mirror, kept, file))
@@ -95,9 +95,9 @@ def _bring(name: str, file: str, dataset: Dataset, sources: Sources) -> dict[str
         for broken in failures:
             if not isinstance(broken, Missing):  # told, though another place has helped
                 print(f"{broken.where}: {broken.found}; {broken.allowed}", file=sys.stderr)
-        return dict.fromkeys([file] if way.archive is None else dataset.archives[way.archive].members, way.place)
+        return dict.fromkeys([file] if way.archive is None else dataset.members(way.archive), way.place)
     tried = ", ".join(f"{failure.where} ({failure.found})" for failure in failures) or "nowhere to look"
-    names = " or ".join([file, *(key for key, held in dataset.archives.items() if file in held.members)])
+    names = " or ".join([file, *(key for key in dataset.archives if file in dataset.members(key))])
     advice = f"connect to the network, or set {VARIABLE} to a folder or address that has {names} in {name}/"
     raise DataError(f"{name}/{file}", f"not to be had: {tried}", f"{advice}; wanted are {dataset.files[file]}")
 
@@ -120,7 +120,7 @@ def _bring_file(place: Place, wanted: Content, work: Path, patience: Patience) -
 
 def _bring_archive(place: Place, name: str, dataset: Dataset, work: Path, patience: Patience) -> None:
     """Get all wanted files of the archive `name` into the store, or none."""
-    wanted = {path: dataset.files[file] for file, path in dataset.archives[name].members.items()}
+    wanted = {path: dataset.files[file] for file, path in dataset.members(name).items()}
     with tempfile.TemporaryDirectory(dir=work) as aside:
         if isinstance(place, str):
             # Its beginning lies outside `aside`, so that the next process goes on from it.

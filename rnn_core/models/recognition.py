@@ -6,7 +6,7 @@ direction is causal: its state may be carried, and an utterance decoded while it
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ class Config(StackConfig):
     bidirectional: bool
     augment: SpecAugment | None
     """What training takes out of its input; None takes nothing."""
-    head = "ctc"
+    head: ClassVar[str] = "ctc"
     """A name in `rnn_core.networks.HEADS`."""
 
 
@@ -51,8 +51,7 @@ class Model(nn.Module):
         x_TBD = window.fields["frames_TBD"].to(next(self.parameters()).dtype)
         draws = window.draws if self.training else None
         if draws is not None and self.augment is not None:
-            kept_TBM = self.augment.kept(window, self.sizes.bands)
-            x_TBD = x_TBD * kept_TBM.repeat(1, 1, self.sizes.stack)
+            x_TBD = self.augment(x_TBD, window, self.sizes.bands)
         hidden: tuple[Tensor, Any] = self.stack(x_TBD, window.starts_TB, carry, draws)
         return hidden
 
@@ -88,8 +87,9 @@ def assemble(columns: Columns) -> Assemble:
     def fields(positions_TB: Positions) -> dict[str, Tensor]:
         valid_TB, safe_TB = positions_TB >= 0, np.maximum(positions_TB, 0)
         example_TB = np.searchsorted(begins, safe_TB, side="right") - 1
-        examples_N = np.unique(example_TB[valid_TB])
-        row_TB = np.minimum(np.searchsorted(examples_N, example_TB), max(0, len(examples_N) - 1))
+        # Where all is padding, there is a row all the same, of which there is no step.
+        examples_N = np.unique(example_TB[valid_TB] if valid_TB.any() else 0)
+        row_TB = np.minimum(np.searchsorted(examples_N, example_TB), len(examples_N) - 1)
         counts_N = np.diff(label_begins)[examples_N]
         label_NL = np.arange(counts_N.max(initial=0))
         inside_NL = label_NL < counts_N[:, None]

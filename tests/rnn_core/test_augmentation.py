@@ -1,17 +1,22 @@
 """Masks of time and frequency: a pure function of seed, epoch and example, of the sizes that the settings say."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 
+from rnn_core import augmentation
 from rnn_core.augmentation import SpecAugment
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Window
 
 M = 12
-AUGMENT = SpecAugment(time_masks=1, time_share=0.5, time_steps=6, band_masks=1, band_width=4)
+AUGMENT = SpecAugment(
+    time_masks=1, time_share=0.5, time_steps=6, band_masks=1, band_width=4, time_warp=0.0, band_warp=0.0
+)
+WARPED = dataclasses.replace(AUGMENT, time_masks=0, band_masks=0, time_warp=0.4, band_warp=0.3)
 
 
 def window(examples: list[int], steps: int = 20, seed: int = 1, epoch: int = 0, update: int = 0) -> Window:
@@ -29,7 +34,9 @@ def window(examples: list[int], steps: int = 20, seed: int = 1, epoch: int = 0, 
 
 
 def kept(augment: SpecAugment = AUGMENT, **where) -> torch.Tensor:
-    return augment.kept(window(**where), M)
+    """What stays of ones: True where it stays."""
+    one = window(**where)
+    return augment(torch.ones(*one.valid_TB.shape, M), one, M) == 1
 
 
 def test_only_seed_epoch_and_example_count() -> None:
@@ -64,12 +71,41 @@ def test_no_masks_hide_nothing() -> None:
     assert kept(none, examples=[1, 2]).all()
 
 
+def bent(place: float, last: int, amount: float) -> float:
+    return place + amount * last / math.pi * math.sin(math.pi * place / last)
+
+
+def test_warps_keep_the_ends_and_bend_a_slope_as_the_formula_says() -> None:
+    """A slope along time or along pitch shows from where each value was read."""
+    one, draws = window(examples=[3, 8, 5]), Draws(seed=1, update=0, lanes_B=torch.tensor([3, 8, 5]))
+    amounts = (2 * draws.uniform(augmentation.WARPS, 2) - 1) * torch.tensor([0.4, 0.3])
+    time_TBD = torch.arange(20.0)[:, None, None].expand(-1, 3, 2 * M)
+    band_TBD = torch.arange(float(M)).repeat(2).expand(20, 3, -1)
+    for b, (time, pitch) in enumerate(amounts.tolist()):
+        expected = torch.tensor([bent(t, 19, time) for t in range(20)])
+        torch.testing.assert_close(WARPED(time_TBD, one, M)[:, b, 0], expected)
+        expected = torch.tensor([bent(m, M - 1, pitch) for m in range(M)])
+        torch.testing.assert_close(WARPED(band_TBD, one, M)[7, b, :M], expected)
+        assert torch.equal(WARPED(band_TBD, one, M)[7, b, :M], WARPED(band_TBD, one, M)[7, b, M:])
+
+
+def test_a_warp_reads_inside_its_example_only() -> None:
+    """Two examples and padding in one lane."""
+    one = window(examples=[4, 6])
+    row_TB = torch.tensor([[0]] * 8 + [[1]] * 9 + [[0]] * 3)
+    step_TB = torch.tensor([*range(8), *range(9), 500, 501, 502])[:, None]
+    fields = {**one.fields, "row_TB": row_TB, "step_TB": step_TB, "lengths_N": torch.tensor([8, 9])}
+    lane = dataclasses.replace(one, fields=fields)
+    warped_T = WARPED(row_TB[:, :, None].float().expand(-1, -1, M), lane, M)[:17, 0, 0]
+    torch.testing.assert_close(warped_T, row_TB[:17, 0].float())
+
+
 def test_every_step_and_band_may_be_hidden() -> None:
     hidden_TBM = ~kept(examples=list(range(400)))
     assert hidden_TBM.any(1).all()
 
 
-@pytest.mark.parametrize("change", [{"time_share": 1.0}, {"band_masks": -1}])
+@pytest.mark.parametrize("change", [{"time_share": 1.0}, {"band_masks": -1}, {"band_warp": -0.1}])
 def test_settings_that_cannot_be(change: dict) -> None:
     with pytest.raises(ConfigError, match=f"model.augment.{next(iter(change))}"):
         dataclasses.replace(AUGMENT, **change)

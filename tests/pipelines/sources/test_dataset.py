@@ -53,6 +53,9 @@ FILE = GOOD["files"]["a.txt"]
         ({"files": {"a.txt": FILE | {"urls": ["file:///etc/passwd"]}}}, "no http or https address"),
         ({"files": {"../a.txt": FILE}, "archives": {}}, "no relative path"),
         ({"archives": {"a.zip": {"members": {"b.txt": "b.txt"}}}}, "members b.txt do not stand in files"),
+        ({"archives": {"a.zip": {}}}, "members or a folder, one of the two"),
+        ({"archives": {"a.zip": {"members": {"a.txt": "a.txt"}, "folder": "in"}}}, "members or a folder"),
+        ({"archives": {"a.zip": {"folder": "../in"}}}, "no relative path"),
         ({"archives": {"a.zip": {"members": {"a.txt": "/a.txt"}}}}, "no relative path"),
         ({"archives": {"a.zip": {"members": {"a.txt": "a.txt"}, "urls": ["a.zip"]}}}, "no http or https address"),
     ],
@@ -66,6 +69,12 @@ def test_missing_entry_names_the_others(tmp_path):
     _write(tmp_path)
     with pytest.raises(ConfigError, match=r"other.yaml: no such entry of the catalogue; there are set"):
         load(tmp_path / "other.yaml")
+
+
+def test_an_archive_with_all_files_below_a_folder(tmp_path):
+    for folder, path in ((".", "a.txt"), ("in/it", "in/it/a.txt")):
+        (tmp_path / "set.yaml").write_text(yaml.safe_dump({**GOOD, "archives": {"a.zip": {"folder": folder}}}))
+        assert load(tmp_path / "set.yaml").members("a.zip") == {"a.txt": path}
 
 
 @pytest.mark.parametrize("content", [b"files: [", b"\xff\xfe\xfa", b""])
@@ -88,7 +97,7 @@ def test_names_that_are_not_plain(name):
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda path: path.stem)
 def test_shipped_entries_agree_with_the_mirror(entry):
     dataset = load(entry)
-    archived = {file for held in dataset.archives.values() if held.urls for file in held.members}
+    archived = {name for key, held in dataset.archives.items() if held.urls for name in dataset.members(key)}
     if not all(file.urls or name in archived for name, file in dataset.files.items()):
         assert "from a mirror only" in dataset.note
     facts = MIRROR / entry.stem / "SOURCE.md"
@@ -96,9 +105,12 @@ def test_shipped_entries_agree_with_the_mirror(entry):
         pytest.skip("no mirror beside this checkout")
     lines = re.findall(r"^- `([0-9a-f]{64})` \((\d+)\) (\S+)$", facts.read_text(encoding="utf-8"), re.MULTILINE)
     told = {name: (sha256, int(size)) for sha256, size, name in lines}
-    inside = {file: f"{key}!{path}" for key, held in dataset.archives.items() for file, path in held.members.items()}
+    inside = {file: f"{key}!{path}" for key in dataset.archives for file, path in dataset.members(key).items()}
+    held = {name for key in dataset.archives if key in told for name in dataset.members(key)}
     for name, file in dataset.files.items():
-        assert told[name if name in told else inside[name]] == (file.sha256, file.bytes)
+        # Of an archive with many members the facts may name the archive only; `test_real_mirror` looks into it.
+        if name in told or inside[name] in told or name not in held:
+            assert told[name if name in told else inside[name]] == (file.sha256, file.bytes)
 
 
 def test_catalogue_is_not_empty():
