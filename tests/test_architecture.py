@@ -30,7 +30,10 @@ ALLOWED_IN_CORE = {
     "kernels": ("cells", "products"),
     "layers": ("cells", "kernels", "dropout", "motion", "products"),
     "attention": (),
-    "models": ("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
+    "models": (
+        *("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
+        "readouts",
+    ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
     "arrow": (),

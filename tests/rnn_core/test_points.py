@@ -1,4 +1,4 @@
-"""The classifier on moving points and on images: packed as alone, altered in training only, by (seed, epoch, example)."""
+"""The classifier on moving points and images: as alone, altered in training only, by (seed, epoch, example)."""
 
 import dataclasses
 
