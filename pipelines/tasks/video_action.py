@@ -172,7 +172,7 @@ def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
 
 def metrics(sums: Sums, sidecar: Sidecar) -> dict[str, float]:
     counts_VV = sums["counts"].numpy()
-    return {"loss": float(sums["loss"]) / counts_VV.sum()} | _scores(counts_VV)
+    return {"loss": float(sums["loss"] / sums["counts"].sum())} | _scores(counts_VV)
 
 
 def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:

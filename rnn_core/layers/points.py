@@ -1,6 +1,6 @@
 """Moving points as a network reads them: where they are and how fast they move, in training as if seen otherwise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -52,9 +52,11 @@ class PointsInput(nn.Module):
         """
         config = self.config
         if draws is not None:
-            by_example = Draws(seed=draws.seed, update=epoch, lanes_B=draws.lanes_B)
-            told = {"coordinates": self.coordinates, "draws": by_example}
-            points_TBD = augmented(points_TBD, starts_TB, examples_TB, config.augmentation, **told)
+            points_TBD = augmented(
+                *(points_TBD, starts_TB, examples_TB, config.augmentation),
+                coordinates=self.coordinates,
+                draws=replace(draws, update=epoch),
+            )
         parts = [points_TBD * config.position] if config.position else []
         if config.velocity:
             parts.append(velocities(points_TBD, starts_TB) * config.velocity)

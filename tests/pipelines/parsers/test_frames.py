@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from pipelines.parsers.frames import path, sheet, skeleton
+from pipelines.parsers.frames import sheet, skeleton
+from pipelines.parsers.paths import path
 from rnn_core.errors import DataError
 
 
