@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from pipelines import cli, files, networks, params, paths, pictures, tasks
+from pipelines import cli, files, inside, networks, params, paths, pictures, tasks
 from pipelines.score import gap_closed
 from pipelines.tasks import Matrix, Table
 from rnn_core.arrow import read_split
@@ -54,7 +54,11 @@ def measure(block: params.Block, training: params.Training, folder: Path, arrow:
     model = networks.load(folder / "model")
     sums = model.task.measure(model.network, test_windows(model, arrow, training.train), model.sidecar)
     out.mkdir()
-    lay_out(model.task.tables(sums, model.sidecar), out, f"{block.name}, {training.name}, test data")
+    title = f"{block.name}, {training.name}, test data"
+    tables = model.task.tables(sums, model.sidecar)
+    if training.name == RECURRENT:
+        tables |= inside.look(model, arrow, training.train, out, title)
+    lay_out(tables, out, title)
     scores = model.task.metrics(sums, model.sidecar)
     shown = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
     print(f"{block.name}/{training.name}: test {shown}", flush=True)
