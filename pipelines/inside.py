@@ -24,12 +24,12 @@ STEPS = 4096
 """Steps, of all lanes together, whose loss is looked at."""
 FLOW_STEPS = 128
 """Steps of a stream's lane that gradients are followed through."""
-FLOW_LOSSES = 12
+FLOW_LOSSES = 8
 """Steps at most whose losses are followed back."""
 FULL_STEPS = 256
 """Steps of a stream's lane whose gradient counts as the full one."""
-UPDATES = 3
-"""Over which the error of a truncated gradient is the mean."""
+UPDATES = 2
+"""Over which, in all lanes, the error of a truncated gradient is the mean."""
 BOUND = 10.0
 """Degrees that a truncated gradient may be off."""
 UNTRAINED = ("elman", "gru", "lstm")
@@ -147,7 +147,7 @@ def _truncation(model: networks.Model, windows: Windows, k2: int, path: Path, ti
         return
     k2s = {k1 * factor for factor in (1, 2, 3, 4, 6, 8, 12, 16) if factor <= last // 2 + 1}
     costs = inspect.truncation(model.network, windows, newest, k2s)
-    pictures.truncation(costs, BOUND, inspect.enough(costs, BOUND), k2, path, title)
+    pictures.truncation(costs, BOUND, k2, model.about["model"]["cell"], path, title)
 
 
 def _steps(model: networks.Model, windows: Windows, examples: list[Example], folder: Path, title: str) -> None:

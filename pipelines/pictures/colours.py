@@ -1,4 +1,4 @@
-"""Which colour means what, in every picture: safe for colour-blind eyes (Okabe and Ito 2008), relatives told by dashes."""
+"""Which colour means what, in every picture: safe for colour-blind eyes (Okabe and Ito 2008), relatives by dashes."""
 
 from typing import NamedTuple
 
@@ -25,10 +25,10 @@ CELL_LOOKS = {
 }
 """By the cell's name in `rnn_core.cells.CELLS`."""
 
-MARK = "#888888"
+MARK = "#444444"
 """Bounds, limits, settings: what is no measurement."""
-RIGHT, WRONG = "#56b4e9", "#e69f00"
-"""Of answers."""
+RIGHT, WRONG = "#bbbbbb", "#332288"
+"""Of answers; no cell's."""
 SIGNED = "PuOr"
 """Colour map of what is below zero, zero or above."""
 SHARES = "cividis"

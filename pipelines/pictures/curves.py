@@ -40,5 +40,5 @@ def learning_curves(folder: Path, path: Path, title: str, cell: str) -> None:
         left.set_ylabel(f"{name}\n(nats)" if name.endswith("loss") else name)
     axes[-1][0].set_xlabel("updates")
     axes[-1][1].set_xlabel("training time (s)")
-    figure.suptitle(title)
+    figure.suptitle(f"{title}\nLearning curves: where they are flat, more updates bring little")
     canvas.save(figure, path)

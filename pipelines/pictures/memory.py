@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.pictures import canvas
 from pipelines.pictures.colours import CELL_LOOKS, MARK
-from rnn_core.inspect import Flow, Truncation
+from rnn_core.inspect import Flow, Truncation, enough
 
 FAINTEST = 1e-6
 """Share of a gradient below which nothing is drawn."""
@@ -25,7 +25,7 @@ class FlowLine(NamedTuple):
 
 
 def gradient_flow(lines: Sequence[FlowLine], path: Path, title: str) -> None:
-    """Norm of d loss_t / d state_(t-k) against k, of trained networks (bold) and untrained ones; a panel a direction."""
+    """Norm of d loss_t / d state_(t-k) against k, trained networks bold, untrained ones thin; a panel a direction."""
     directions = lines[0].flows
     figure, (axes,) = canvas.blank(1, len(directions), (7 * len(directions), 4.6), sharey=True)
     for number, axis in enumerate(axes):
@@ -43,16 +43,18 @@ def gradient_flow(lines: Sequence[FlowLine], path: Path, title: str) -> None:
 
 
 def _flow_line(axis: Any, cell: str, trained: bool, flow: Flow) -> None:
-    look, enough = CELL_LOOKS[cell], int((flow.pairs_K >= min(FEWEST, flow.pairs_K.max(initial=0))).sum())
-    k, state_K, h_K = np.arange(1, enough + 1), flow.state_K[:enough], flow.h_K[:enough]
-    scale = state_K[0] if enough and state_K[0] > 0 else 1.0
-    below = np.flatnonzero(state_K < 0.1 * scale)
-    when = f"after {k[below[0]]} steps" if len(below) else f"beyond {enough} steps"
+    look, longest = CELL_LOOKS[cell], int((flow.pairs_K >= min(FEWEST, flow.pairs_K.max(initial=0))).sum())
+    k, state_K, h_K = np.arange(1, longest + 1), flow.state_K[:longest], flow.h_K[:longest]
+    scale = state_K[0] if longest and state_K[0] > 0 else 1.0
+    # A logarithm has no zero: what is fainter lies below the panel.
+    state_K, h_K = (np.maximum(norm_K / scale, FAINTEST / 10) for norm_K in (state_K, h_K))
+    below = np.flatnonzero(state_K < 0.1)
+    when = f"after {k[below[0]]} steps" if len(below) else f"beyond {longest} steps"
     width, alpha = (2.6, 1.0) if trained else (1.2, 0.7)
     label = f"{when}: {cell}, {'trained' if trained else 'untrained'}"
-    axis.plot(k, state_K / scale, color=look.colour, linestyle=look.dash, linewidth=width, alpha=alpha, label=label)
+    axis.plot(k, state_K, color=look.colour, linestyle=look.dash, linewidth=width, alpha=alpha, label=label)
     if trained and not np.allclose(h_K, state_K):
-        axis.plot(k, h_K / scale, color=look.colour, linestyle=":", label=f"{cell}, trained, by h alone")
+        axis.plot(k, h_K, color=look.colour, linestyle=":", label=f"{cell}, trained, by h alone")
 
 
 def reach(losses: Mapping[int, float], uncut: float, cell: str, path: Path, title: str) -> None:
@@ -67,7 +69,7 @@ def reach(losses: Mapping[int, float], uncut: float, cell: str, path: Path, titl
     axis.plot(ns, [losses[n] for n in ns], color=look.colour, linestyle=look.dash, marker="o", label=cell)
     axis.axhline(uncut, color=MARK, linestyle="--", label="nothing cut")
     near = [n for n in ns if losses[n] <= uncut * (1 + TOLERANCE)]
-    seen = f"no more than {TOLERANCE:.0%} is lost from n = {near[0]} on" if near else "more than all n shown is used"
+    seen = f"from n = {near[0]} on no more than {TOLERANCE:.0%} is lost" if near else f"beyond n = {ns[-1]}"
     if near:
         axis.axvline(near[0], color=MARK, linestyle=":")
     axis.set_xscale("log", base=2)
@@ -80,26 +82,27 @@ def reach(losses: Mapping[int, float], uncut: float, cell: str, path: Path, titl
     canvas.save(figure, path)
 
 
-def truncation(costs: Sequence[Truncation], bound: float, suggested: int | None, k2: int, path: Path, title: str) -> None:
+def truncation(costs: Sequence[Truncation], bound: float, k2: int, cell: str, path: Path, title: str) -> None:
     """Angle (left) and length error (right) of the truncated gradient against k2.
 
     Args:
-        bound: degrees.
-        suggested: the smallest k2 within the bound.
+        bound: degrees; the smallest k2 that keeps the angle within it is suggested.
         k2: that of the training.
     """
+    suggested, look = enough(costs, bound), CELL_LOOKS[cell]
     figure, ((left, right),) = canvas.blank(1, 2, (11, 4.6))
     steps = [cost.k2 for cost in costs]
-    left.plot(steps, [cost.angle for cost in costs], color="#0072b2", marker="o")
+    style = {"color": look.colour, "linestyle": look.dash, "marker": "o", "label": cell}
+    left.plot(steps, [cost.angle for cost in costs], **style)
     left.axhline(bound, color=MARK, linestyle="--", label=f"bound, {bound:g} degrees")
-    right.plot(steps, [100 * cost.length for cost in costs], color="#0072b2", marker="o")
+    right.plot(steps, [100 * cost.length for cost in costs], **style)
     right.axhline(0, color=MARK, linestyle="--", label="the full length")
     for axis, name in ((left, "angle to the full gradient (degrees)"), (right, "length error (% of the full length)")):
-        axis.axvline(k2, color="#d55e00", linestyle=":", label=f"trained with k2 = {k2}")
+        axis.axvline(k2, color=MARK, linestyle=":", label=f"trained with k2 = {k2}")
         axis.set_xlabel("k2 (steps that the gradient flows through)")
         axis.set_ylabel(name)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
-    seen = f"k2 = {suggested} keeps the angle" if suggested is not None else f"it takes more than k2 = {steps[-1]}"
-    figure.suptitle(f"{title}\nWhat truncation costs: {seen} within {bound:g} degrees")
+    seen = f"k2 = {suggested} is enough" if suggested is not None else f"more than k2 = {steps[-1]} is needed"
+    figure.suptitle(f"{title}\nWhat truncation costs: {seen} to keep the angle within {bound:g} degrees")
     canvas.save(figure, path)

@@ -56,17 +56,21 @@ def unrolled(steps: Steps, shown: Unrolled, right_T: NDArray[np.int64], path: Pa
 def surprise(examples: Mapping[str, tuple[Steps, NDArray[np.float64]]], path: Path, title: str) -> None:
     """The loss of each step, a panel an example by its name; what was answered instead stands on wrong ones."""
     longest = max(len(losses_T) for _, losses_T in examples.values())
+    highest = max(losses_T.max() for _, losses_T in examples.values())
     figure, axes = canvas.blank(len(examples), 1, (max(8, 3 + 0.36 * longest), 3.1 * len(examples)), sharey=True)
     for (name, (steps, losses_T)), (axis,) in zip(examples.items(), axes, strict=True):
         _bars(axis, losses_T, steps)
         for t, (right, answered) in enumerate(zip(steps.right, steps.answered, strict=True)):
             if right != answered:
-                axis.text(t, losses_T[t], f" {canvas.word(answered)}", rotation=90, ha="center", va="bottom", fontsize=7)
+                axis.text(
+                    t, losses_T[t], f" {canvas.word(answered)}", rotation=90, ha="center", va="bottom", fontsize=7
+                )
         labels = [f"{canvas.word(a)} → {canvas.word(b)}" for a, b in zip(steps.inputs, steps.right, strict=True)]
         axis.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
         axis.set_ylabel("loss (nats)")
         axis.set_title(f"{name}: {losses_T.mean():.2f} nats a step", fontsize=10)
-        axis.margins(y=0.3)
+        # Room for the words on the bars.
+        axis.set_ylim(0, 1.6 * highest)
     axes[-1][0].set_xlabel("input → right answer (on a wrong one: what was likeliest)")
     _legend(figure, axes[0][0])
     figure.suptitle(f"{title}\nWhere the network is surprised: high bars")
@@ -87,9 +91,9 @@ def _legend(figure: Any, axis: Any) -> None:
 
 
 def _heat(figure: Any, axis: Any, state_TH: NDArray[np.float64]) -> None:
-    """Units as rows, those that change least from step to step above; colours end where 2 % of the values lie beyond."""
+    """Units as rows, those that change least from step to step above; a tenth of the values lie beyond the colours."""
     change_H = np.abs(np.diff(state_TH, axis=0)).mean(0) / (state_TH.std(0) + 1e-12)
-    end = float(np.quantile(np.abs(state_TH), 0.98)) or 1.0
+    end = float(np.quantile(np.abs(state_TH), 0.9)) or 1.0
     image = axis.imshow(
         state_TH[:, np.argsort(change_H)].T, aspect="auto", cmap=SIGNED, vmin=-end, vmax=end, interpolation="nearest"
     )
