@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import torch
 
-from pipelines import cli, files, networks, params, paths, pictures, tasks
+from pipelines import cli, files, inside, networks, params, paths, pictures, tasks
 from pipelines.score import gap_closed
 from pipelines.tasks import Matrix, Picture, Simple, Table
 from rnn_core.arrow import SPLITS, read_split
@@ -63,7 +63,10 @@ def measure(block: params.Block, training: params.Training, folder: Path, arrow:
         columns = read_split(arrow, "test", model.task.KIND)
         tables |= model.task.analysis(model.network, windows, columns, model.sidecar)
     out.mkdir()
-    lay_out(tables, out, f"{block.name}, {training.name}, test data")
+    title = f"{block.name}, {training.name}, test data"
+    if training.name == params.RECURRENT:
+        tables |= inside.look(model, arrow, training.train, out, title)
+    lay_out(tables, out, title)
     scores = model.task.metrics(sums, model.sidecar)
     shown = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
     print(f"{block.name}/{training.name}: test {shown}", flush=True)

@@ -138,9 +138,8 @@ def finish(job: worker.Job) -> None:
         about = {"task": job.task, "kind": run["kind"], "model": job.model, "dtype": job.train.stored}
         files.write_json(aside / "model.json", about | {"window": job.train.window, "carry": job.train.carry})
     with files.whole_folder(job.folder / "pictures") as aside:
-        pictures.learning_curves(
-            job.folder, aside / "learning_curves.png", f"{run['block']}, {job.name} ({run['cell']})"
-        )
+        title = f"{run['block']}, {job.name} ({run['cell']})"
+        pictures.learning_curves(job.folder, aside / "learning_curves.png", title, run["cell"])
     files.write_json(job.folder / "run.json", run | finished | {"status": "finished", "finished": _now()})
 
 

@@ -79,16 +79,17 @@ class _Direction:
         same_KB = self._resets_TB[: place + 1].flip(0) == self._resets_TB[place + 1]
         same_KB &= self._valid_TB[t]
         self._pairs_K[: place + 1] += same_KB.sum(1).cpu()
-        states = [s for steps in self._layers for i in back if i < len(steps) for s in steps[i].entering]
-        if not states:
+        if not self._layers[0][0].entering:
             return
-        gradients = iter(torch.autograd.grad(loss, states, retain_graph=True, materialize_grads=True))
+        states = [s for steps in self._layers for i in back for s in steps[i].entering]
+        gradients = torch.autograd.grad(loss, states, retain_graph=True, materialize_grads=True)
         for_h_KB, for_all_KB = torch.zeros(2, *same_KB.shape, dtype=torch.float64, device=same_KB.device)
         for steps in self._layers:
-            for k, i in enumerate(back):
-                squares = [next(gradients).double().square().sum(1) for _ in steps[i].entering]
-                for_h_KB[k] += squares[0]
-                for_all_KB[k] += torch.stack(squares).sum(0)
+            size, count = len(steps[0].entering), len(back) * len(steps[0].entering)
+            own, gradients = gradients[:count], gradients[count:]
+            squares = [torch.stack(own[j::size]).double().square().sum(2) for j in range(size)]
+            for_h_KB += squares[0]
+            for_all_KB += torch.stack(squares).sum(0)
         for sums_K, squares_KB in zip(self._sums_2K, (for_all_KB, for_h_KB), strict=True):
             sums_K[: place + 1] += torch.where(same_KB, squares_KB.sqrt(), 0).sum(1).cpu()
 

@@ -168,7 +168,7 @@ def test_pictures_are_drawn(tmp_path):
         recorder.add(step, step / 2, {"train/loss": 1 / step})
     recorder.add(5, 2.5, {"validation/loss": 0.3, "validation/accuracy": 90.0})
     recorder.close()
-    pictures.learning_curves(tmp_path, tmp_path / "curves.png", "title")
+    pictures.learning_curves(tmp_path, tmp_path / "curves.png", "title", "gru")
     pictures.matrix(
         ["a", "b", "never"], np.array([[3.0, 1, 0], [0, 2, 0], [0, 0, 0]]), tmp_path / "matrix.png", "title"
     )

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.rnn_core.forecasting_data import HORIZON, LAGS, row_of, series_of, windows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from rnn_core import arrow
 from rnn_core.lanes import Stream
 from rnn_core.models import forecasting
 from rnn_core.series import Series
+from tests.rnn_core.forecasting_data import HORIZON, LAGS, row_of, series_of, windows_of
 
 
 def test_fields_against_a_loop() -> None:

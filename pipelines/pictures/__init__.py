@@ -1,0 +1,24 @@
+"""What people look at: labelled, with units, a title that says what to see, and a cell's colour the same in all.
+
+`colours` is the one table of colours; `curves` and `matrices` are of trainings and scores, `memory` and `steps` of what
+a network does inside.
+"""
+
+from pipelines.pictures.curves import curve_table, learning_curves
+from pipelines.pictures.matrices import image, matrix
+from pipelines.pictures.memory import FlowLine, gradient_flow, reach, truncation
+from pipelines.pictures.steps import Steps, surprise, unrolled
+
+__all__ = [
+    "FlowLine",
+    "Steps",
+    "curve_table",
+    "gradient_flow",
+    "image",
+    "learning_curves",
+    "matrix",
+    "reach",
+    "surprise",
+    "truncation",
+    "unrolled",
+]
