@@ -18,6 +18,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 SUITES = {"sample": "params.yaml", "public": "pipelines/suites/public/params.yaml"}
 STAGES = ("fetch", "preprocess", "train", "evaluate", "register")
+FEW = 2
+"""Blocks of each suite that are run: DVC takes a second for a stage."""
 
 STAND_IN = """
 import json, pathlib, sys, uuid
@@ -111,9 +113,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     for name in ("dvc.yaml", "params.yaml"):
         copy(f"pipelines/suites/public/{name}", folder)
     one = Checkout(folder)
+    for suite, values in one.params.items():
+        values["blocks"] = dict(list(values["blocks"].items())[:FEW])
+        one.write(suite, values)
     stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].values()
-    deps = {dep for stage in stages for dep in stage["do"]["deps"] if "${" not in dep and dep.endswith(".py")}
-    needed = deps | {f"pipelines/{stage}.py" for stage in STAGES} | {"rnn_core/__init__.py"}
+    deps = {dep for stage in stages for dep in stage["do"]["deps"] if "${" not in dep}
+    needed = {dep if dep.endswith(".py") else f"{dep}/__init__.py" for dep in deps}
+    needed |= {f"pipelines/{stage}.py" for stage in STAGES}
     for suite in SUITES:
         for block in one.params[suite]["blocks"].values():
             needed |= {f"pipelines/tasks/{block['task']}.py", block["data"]["from"]}
