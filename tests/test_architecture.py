@@ -35,7 +35,7 @@ ALLOWED_IN_CORE = {
     "models": (
         *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
         *("readouts", "lanes", "buckets", "arrow", "spelling", "convolution", "illustrated"),
-        *("images", "scaling", "series", "augmentation", "word_vectors"),
+        *("images", "scaling", "series", "augmentation", "word_vectors", "transfer"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "looking", "products", "readouts", "scaling"),
@@ -63,7 +63,7 @@ ALLOWED_IN_CORE = {
     "warping": (),
     "ngrams": (),
     "log_mel": (),
-    "inspect": ("cells", "lanes", "bptt", "optim"),
+    "inspect": ("cells", "lanes", "bptt", "optim", "dropout"),
     "optim": (),
     "prefetch": ("lanes",),
     "bptt": ("lanes", "dropout", "optim", "prefetch"),
@@ -72,6 +72,7 @@ ALLOWED_IN_CORE = {
     "graph": ("looking", "kernels"),
     "word_vectors": (),
     "lexicon": (),
+    "transfer": (),
 }
 
 

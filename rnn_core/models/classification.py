@@ -23,6 +23,7 @@ from rnn_core.layers.frames import FrameEncoder, ImagesConfig
 from rnn_core.layers.points import PointsConfig, PointsInput
 from rnn_core.products import Linear
 from rnn_core.readouts import ReadOut
+from rnn_core.transfer import Start
 from rnn_core.word_vectors import Vectors
 
 PADDING, UNKNOWN = 0, 1
@@ -42,8 +43,8 @@ class Config(StackConfig):
     min_count: int = 1
     """Tokens rarer in training are unknown."""
     token_scale: float = 1.0
-    """Spread of fresh tokens' vectors. Few examples want a small one: a rare token moves little in training, and what it
-    was drawn with is noise."""
+    """Spread of fresh tokens' vectors. Few examples want a small one: a rare token moves little in training, and what
+    it was drawn with is noise."""
     smoothing: float = 0.0
     """Share of the target that goes to all classes alike, in training (Szegedy et al. 2016)."""
     points: PointsConfig | None = None
@@ -52,6 +53,8 @@ class Config(StackConfig):
     """Of frames that are images; null for other data."""
     vectors: Vectors | None = None
     """Word vectors that the embedding begins with."""
+    start: Start | None = None
+    """A language model that embedding and forward layers begin with; before `vectors`."""
     head: ClassVar[str] = "sequence"
 
     def __post_init__(self) -> None:
