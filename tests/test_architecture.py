@@ -30,7 +30,11 @@ ALLOWED_IN_CORE = {
     "kernels": ("cells", "products"),
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": (),
-    "models": ("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
+    "word_vectors": (),
+    "models": (
+        *("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
+        *("readouts", "word_vectors"),
+    ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
     "arrow": (),
