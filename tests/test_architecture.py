@@ -27,6 +27,7 @@ ALLOWED_IN_CORE = {
     "products": (),
     "cells": ("products",),
     "dropout": (),
+<<<<<<< HEAD
     "looking": (),
     "kernels": ("cells", "products", "looking"),
     "layers": ("cells", "kernels", "dropout", "motion", "products"),
@@ -36,6 +37,15 @@ ALLOWED_IN_CORE = {
         *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
         *("readouts", "lanes", "buckets", "arrow", "spelling", "convolution", "illustrated"),
         *("images", "scaling", "series", "augmentation", "word_vectors", "transfer"),
+=======
+    "kernels": ("cells", "products"),
+    "layers": ("cells", "kernels", "dropout", "products"),
+    "attention": ("products",),
+    "word_vectors": (),
+    "models": (
+        *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
+        *("lanes", "buckets", "arrow", "readouts", "spelling", "word_vectors"),
+>>>>>>> translation
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "looking", "products", "readouts", "scaling"),
