@@ -54,10 +54,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     "captioning": _schema(tokens=_IDS, ends=_IDS, texts=_BYTES, image=_BYTES, features=_FEATURES),
     # words and tags of a sentence; characters: those of all its words; ends: where each word ends in `characters`.
     "tagging": _schema(words=_IDS, tags=_IDS, characters=_IDS, ends=_IDS),
-    # tokens, or features of frames (the other one is empty); label: the class of the whole.
-    "classification": _schema(tokens=_IDS, features=_FEATURES, steps=pa.int32(), label=pa.int32()),
     # target and source: two sequences that say the same, each with its end.
     "transduction": _schema(target=_IDS, source=_IDS),
+    # tokens, or features of frames (the other one is empty); label: the class of the whole.
+    "classification": _schema(tokens=_IDS, features=_FEATURES, steps=pa.int32(), label=pa.int32()),
 }
 
 

@@ -121,7 +121,7 @@ def beam(
     while len(live.lanes_B):
         log_p_BKV, weights_BKS, state = step(live.tokens_BKT[:, :, -1], live.memory, live.state)
         live.attended(weights_BKS)
-        log_p_BKV = live.log_p_BK[:, :, None] + log_p_BKV.double()
+        log_p_BKV = live.log_p_BK[:, :, None] + log_p_BKV
         _end(live, log_p_BKV[:, :, end], best_B, answers, config)
         log_p_BKV[:, :, end] = -torch.inf
         log_p_BKV[live.longest_B < live.tokens_BKT.shape[2]] = -torch.inf
@@ -142,7 +142,7 @@ class _Live:
         """Which lane of the batch each one is."""
         self.tokens_BKT = torch.full((len(longest_B), width, 1), begin, device=longest_B.device)
         # All are the same at first: but for one, they are out.
-        self.log_p_BK = torch.full((len(longest_B), width), -torch.inf, dtype=torch.float64, device=longest_B.device)
+        self.log_p_BK = torch.full((len(longest_B), width), -torch.inf, device=longest_B.device)
         self.log_p_BK[:, 0] = 0
         self.attended_BKS: Tensor | None = None
         """The sum of the weights so far."""
@@ -193,9 +193,8 @@ def _coverage_penalty(live: _Live) -> Tensor:
     """Without beta. Padding has exactly no attention, and counts for nothing."""
     if live.attended_BKS is None:
         raise ConfigError("model.search.coverage_penalty", "found above 0 without attention", "0, or model.attention")
-    covered_BKS = live.attended_BKS.double()
-    logs_BKS = covered_BKS.clamp(LEAST_ATTENTION, 1).log()
-    return logs_BKS.masked_fill(covered_BKS == 0, 0).sum(2)
+    logs_BKS = live.attended_BKS.clamp(LEAST_ATTENTION, 1).log()
+    return logs_BKS.masked_fill(live.attended_BKS == 0, 0).sum(2)
 
 
 def _map(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:

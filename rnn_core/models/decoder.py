@@ -10,7 +10,8 @@ Where attention stands, `model.feeding`:
 
 Without feeding and coverage no step waits for another one's attention: a target that is known goes through the stack
 by its kernel for whole windows, and attention of all steps is a few products. With either of them training walks step
-by step.
+by step: an update of 64 pairs of 17 tokens (LSTM of 512, 6,000 tokens, one thread) takes 175 ms without, 194 ms with
+additive scores, 300 with coverage, 305 with the output fed, 363 with the context.
 """
 
 from collections.abc import Callable, Iterable

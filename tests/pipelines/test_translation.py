@@ -1,6 +1,7 @@
 """Translation: what is read and what is bad, subwords, scores that are sacreBLEU's own, answers in their order."""
 
 import functools
+import gzip
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import networks, tasks
+from pipelines.preprocess import preprocess
 from pipelines.tasks import BadRecord, Picture, Where
 from rnn_core import arrow
 from rnn_core.config import from_mapping
@@ -198,6 +200,51 @@ def test_word_by_word_translates_each_word_in_its_place(sidecar):
     assert list(found) == list(TASK.SIMPLE)
     assert found["word_by_word"].scores["chrf"] == pytest.approx(100)
     assert "IBM model 1" in found["word_by_word"].chosen
+
+
+OWN = {"source": "en", "target": "de", "vocabulary": 300, "max_length": 60, "max_bad_share": 0.3}
+
+
+def write(folder, stem, pairs, lengths=(None, None)):
+    for side, language, length in zip((0, 1), ("en", "de"), lengths, strict=True):
+        text = "".join(pair[side] + "\n" for pair in pairs[:length]).encode()
+        (folder / f"{stem}.{language}").write_bytes(text)
+
+
+def test_a_users_files_become_shards(tmp_path):
+    raw, data = tmp_path / "raw", OWN | {"files": {"train": "a", "validation": "b", "test": "c"}}
+    raw.mkdir()
+    for stem, pairs in (("a", [*SENTENCES, ("", "leer"), *SENTENCES]), ("b", SENTENCES), ("c", SENTENCES[:1])):
+        write(raw, stem, pairs)
+    packed = gzip.compress((raw / "c.de").read_bytes())
+    (raw / "c.de").unlink()
+    (raw / "c.de.gz").write_bytes(packed)
+    summary = preprocess(raw, tmp_path / "arrow", "translation", data, suite="s", dataset="mine", processes=1)
+    assert [summary["splits"][s]["rows"] for s in arrow.SPLITS] == [4, 2, 1]
+    assert summary["splits"]["train"]["bad_records"] == 1
+    sidecar = json.loads((tmp_path / "arrow/sidecar.json").read_text())
+    columns = arrow.read_split(tmp_path / "arrow", "test", TASK.KIND)
+    assert TASK.example_input(columns, sidecar, raw) == SENTENCES[0][0]
+
+
+def test_two_files_alone_are_split_by_their_pairs(tmp_path):
+    (tmp_path / "raw").mkdir()
+    write(tmp_path / "raw", "all", [(f"number {n}", f"Zahl {n}") for n in range(300)])
+    summary = preprocess(
+        tmp_path / "raw", tmp_path / "arrow", "translation", OWN, suite="s", dataset="mine", processes=1
+    )
+    rows = [summary["splits"][split]["rows"] for split in arrow.SPLITS]
+    assert sum(rows) == 300
+    assert rows[0] > 200
+
+
+def test_files_of_unequal_lengths_are_refused(tmp_path):
+    write(tmp_path, "all", SENTENCES, lengths=(2, 1))
+    with pytest.raises(
+        DataError, match="all.de: it ends after line 1, and all.en goes on; files of equally many lines"
+    ):
+        preprocess(tmp_path, tmp_path / "arrow", "translation", OWN, suite="s", dataset="mine", processes=1)
+    assert not (tmp_path / "arrow").exists()
 
 
 @pytest.mark.parametrize(("key", "value"), [("target", "en"), ("vocabulary", 258), ("max_length", 0), ("tokens", 1)])

@@ -89,6 +89,27 @@ def test_a_pair_is_read_the_same_whatever_stands_beside_it(cell, feeding):
         torch.testing.assert_close(hidden_TO, apart[key])
 
 
+@pytest.mark.parametrize("feeding", ["none", "output"])
+def test_what_workers_find_adds_up_to_what_one_finds(feeding):
+    """Also with all that is drawn: the draws are the lanes', not the workers'."""
+    options = {"input_dropout": 0.3, "dropout": 0.3, "zoneout": 0.2, "word_dropout": 0.3, "label_smoothing": 0.1}
+    columns, found = columns_of(7), []
+    for slices in ([slice(0, 4)], [slice(0, 1), slice(1, 4)]):
+        network, losses, counts = network_of(feeding=feeding, **options).train(), 0.0, 0
+        for part in slices:
+            windows = dataclasses.replace(windows_of(columns), lanes=part)
+            for step in range(windows.per_epoch):
+                window = windows(step)
+                loss, count = network.loss(window, network(window, ())[0])
+                loss.backward()
+                losses, counts = losses + float(loss.detach()), counts + count
+        found.append((losses, counts, [p.grad for p in network.parameters()]))
+    (one_loss, one_count, one_grads), (loss, count, grads) = found
+    assert (count, loss) == (one_count, pytest.approx(one_loss))
+    for gradient, expected in zip(grads, one_grads, strict=True):
+        torch.testing.assert_close(gradient, expected)
+
+
 def trained(**options):
     """A network that has learnt to reverse short sequences."""
     network, windows = network_of(**options).float(), windows_of(columns_of(600), lanes=32)
