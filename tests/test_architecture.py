@@ -30,9 +30,10 @@ ALLOWED_IN_CORE = {
     "kernels": ("cells", "products"),
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": ("products",),
+    "word_vectors": (),
     "models": (
-        *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
-        *("lanes", "buckets", "arrow", "spelling", "readouts", "convolution", "illustrated", "images"),
+        *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding", "lanes", "buckets", "arrow"),
+        *("spelling", "readouts", "word_vectors", "convolution", "illustrated", "images"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
