@@ -206,7 +206,8 @@ def attended(network: Any, seen: Seen, tokens: list[int]) -> Tensor | None:
     """weights_TS at each step of a caption of one image, that of its end too; None without attention."""
     state, weights = network.model.start(seen), []
     for token in [END, *tokens]:
-        _, weights_11S, state = network.model.step(torch.tensor([[token]]), seen, state)
+        token_11 = torch.tensor([[token]], device=seen.whole_NE.device)
+        _, weights_11S, state = network.model.step(token_11, seen, state)
         weights.append(weights_11S)
     return None if weights[0] is None else torch.cat(weights, 1)[0]
 
