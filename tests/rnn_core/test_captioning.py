@@ -10,7 +10,7 @@ from rnn_core import arrow, bptt, networks, optim
 from rnn_core.cells import CELLS
 from rnn_core.config import from_mapping
 from rnn_core.dropout import Draws
-from rnn_core.errors import ConfigError
+from rnn_core.errors import ConfigError, DataError
 from rnn_core.illustrated import END, UNKNOWN
 from rnn_core.lanes import Windows, lane_slice
 from rnn_core.models import captioning
@@ -186,3 +186,12 @@ def test_nothing_is_carried_and_a_window_holds_all_captions_of_an_image() -> Non
         captioning.filling(columns, lanes=1, window=20, seed=None, carries=True)
     with pytest.raises(ConfigError, match="train.window: a sequence of 18 steps"):
         captioning.filling(columns, lanes=1, window=17, seed=None, carries=False)
+
+
+def test_images_of_several_sizes_are_named() -> None:
+    rows = [
+        {"tokens": [2, END], "ends": [2], "texts": b"a", "image": b"", "features": np.zeros(size, np.float32)}
+        for size in (4, 6)
+    ]
+    with pytest.raises(DataError, match="4 to 6 numbers an image in `features`; equally many for all images"):
+        captioning.assemble(arrow.from_rows(rows, "captioning"))
