@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnn_core.arrow import Columns
+from rnn_core.errors import DataError
 from rnn_core.images import COLOURS
 from rnn_core.lanes import Pack, Positions
 
@@ -28,11 +29,11 @@ class Captions(Pack):
 
     def place(self, epoch: int, step: int, lanes: slice) -> tuple[Positions, NDArray[np.bool_]]:
         positions_TB, starts_TB = super().place(epoch, step, lanes)
-        return positions_TB, starts_TB | _within(self._begins_M, positions_TB)
+        return positions_TB, starts_TB | _among(self._begins_M, positions_TB)
 
 
 class Assembly:
-    """positions_TB -> the fields of a window:
+    """positions_TB -> the fields of a window. Raises DataError where not all images are of one size.
 
     inputs_TB, targets_TB   the word before each step and its own
     images_TB               which of the window's N images a step is about
@@ -45,14 +46,14 @@ class Assembly:
         self.columns = columns
         self._tokens, self._offsets = columns.values_of("tokens"), columns.offsets_of("tokens")
         self._begins_M = begins(columns)
-        size, features = (int(columns.offsets_of(name)[1]) for name in ("image", "features"))
+        size, features = (_width(columns, name) for name in ("image", "features"))
         self._side = round((size / COLOURS) ** 0.5)
         self._image = columns.values_of("image", size) if size else None
         self._features = columns.values_of("features", features) if features else None
 
     def __call__(self, positions_TB: Positions) -> dict[str, Tensor]:
         valid_TB, safe_TB = positions_TB >= 0, np.maximum(positions_TB, 0)
-        before_TB = np.where(_within(self._begins_M, safe_TB), END, self._tokens[np.maximum(safe_TB - 1, 0)])
+        before_TB = np.where(_among(self._begins_M, safe_TB), END, self._tokens[np.maximum(safe_TB - 1, 0)])
         example_TB = np.searchsorted(self._offsets, safe_TB, side="right") - 1
         examples_N, images_M = np.unique(example_TB[valid_TB], return_inverse=True)
         images_TB = np.zeros(positions_TB.shape, np.int64)
@@ -91,7 +92,16 @@ def begins(columns: Columns) -> Positions:
     return np.concatenate([np.zeros(1, np.int64), ends_M[:-1]])
 
 
-def _within(rising_M: Positions, positions_TB: Positions) -> NDArray[np.bool_]:
+def _width(columns: Columns, name: str) -> int:
+    """How many values each image has in a column."""
+    lengths_N = np.diff(columns.offsets_of(name))
+    if (lengths_N != lengths_N[0]).any():
+        found = f"{lengths_N.min()} to {lengths_N.max()} numbers an image in `{name}`"
+        raise DataError("data", found, "equally many for all images")
+    return int(lengths_N[0])
+
+
+def _among(rising_M: Positions, positions_TB: Positions) -> NDArray[np.bool_]:
     """Whether each position is one of these."""
     nearest_TB = np.searchsorted(rising_M, np.maximum(positions_TB, 0), side="right") - 1
     return rising_M[nearest_TB] == positions_TB

@@ -28,6 +28,7 @@ ALLOWED_IN_CORE = {
     "cells": ("products",),
     "dropout": (),
 <<<<<<< HEAD
+<<<<<<< HEAD
     "looking": (),
     "kernels": ("cells", "products", "looking"),
     "layers": ("cells", "kernels", "dropout", "motion", "products"),
@@ -46,6 +47,15 @@ ALLOWED_IN_CORE = {
         *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
         *("lanes", "buckets", "arrow", "readouts", "spelling", "word_vectors"),
 >>>>>>> translation
+=======
+    "kernels": ("cells", "products"),
+    "layers": ("cells", "kernels", "dropout", "products"),
+    "attention": ("products",),
+    "word_vectors": (),
+    "models": (
+        *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding", "lanes", "buckets", "arrow"),
+        *("spelling", "readouts", "word_vectors", "convolution", "illustrated", "images"),
+>>>>>>> captions
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "looking", "products", "readouts", "scaling"),

@@ -18,6 +18,8 @@ from rnn_core.errors import DataError
 LARGEST_SIDE = 16_384
 ALLOWED = "a whole image file (PNG, JPEG or another that Pillow reads)"
 RED_GREEN_BLUE = "RGB"
+ORIENTATION, UPRIGHT = 0x0112, 1
+"""The number of that mark in EXIF, and its value where nothing is to be done."""
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Modes of 16 bits of grey."""
 
@@ -47,11 +49,8 @@ def read(content: bytes, where: str, *, side: int) -> Picture:
             image.load()
             turned = ImageOps.exif_transpose(image)
             changes = [f"the first of {several} pictures"] if several > 1 else []
-            changes += (
-                ["turned as its orientation says"]
-                if turned.size != image.size or (turned is not image and (image.getexif().get(0x0112, 1) != 1))
-                else []
-            )
+            if image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
+                changes.append("turned as its orientation says")
             plain = _plain(turned)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -112,8 +112,8 @@ def _group(rng: random.Random, like: Group | None) -> Group:
 
 
 def paint(scene: Scene, rng: random.Random) -> Image.Image:
-    """The picture of a scene: places jitter, and the ground is a light grey or a dark one."""
-    ground = rng.choice((rng.randint(0, 50), rng.randint(205, 255)))
+    """The picture of a scene: places jitter, the ground is a dark grey."""
+    ground = rng.randint(0, 60)
     image = Image.new("RGB", (SIDE, SIDE), (ground, ground, ground))
     pen, half = ImageDraw.Draw(image), SIDE / 2
     if scene.relation == "inside":

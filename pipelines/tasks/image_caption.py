@@ -256,7 +256,7 @@ def analysis(
     rows: Table = []
     for begin in range(0, columns.num_rows, PIECE):
         examples_N = np.arange(begin, min(begin + PIECE, columns.num_rows))
-        seen = network.model.look(assembly.images(examples_N))
+        seen = _look(network, assembly, examples_N)
         for example, answer in zip(examples_N.tolist(), _said(captioning.answers(network, seen), sidecar), strict=True):
             right = " / ".join(" ".join(words) for words in against.references[example])
             cider = against.cider(example, answer)
@@ -298,9 +298,7 @@ def answers(network: Network, inputs: list[bytes], sidecar: Sidecar) -> list[dic
         return []
     given = [raw_example(content, sidecar) for content in inputs]
     columns = arrow.from_rows([encoder(sidecar)(example) for example in given], KIND)
-    device = next(network.parameters()).device
-    fields = Assembly(columns).images(np.arange(len(given)))
-    seen = network.eval().model.look({name: field.to(device) for name, field in fields.items()})
+    seen = _look(network.eval(), Assembly(columns), np.arange(len(given)))
     said = _said(captioning.answers(network, seen), sidecar)
     return [{"caption": " ".join(c), "changes": list(g.changes)} for c, g in zip(said, given, strict=True)]
 
@@ -312,13 +310,19 @@ def _against(columns: Columns) -> scorer.Against:
     return scorer.Against([[tuple(line.split()) for line in some] for some in lines])
 
 
+def _look(network: Network, assembly: Assembly, examples_N: NDArray[np.int64]) -> captioning.Seen:
+    device = next(network.parameters()).device
+    fields = {name: field.to(device) for name, field in assembly.images(examples_N).items()}
+    return cast(captioning.Seen, network.model.look(fields))
+
+
 def _said(tokens: list[list[int]], sidecar: Sidecar) -> list[scorer.Words]:
     return [tuple(sidecar["words"][token] for token in answer) for answer in tokens]
 
 
 def _attention(network: Network, assembly: Assembly, example: int, sidecar: Sidecar) -> Picture | None:
     """Words by places, each named `row column`."""
-    seen = network.model.look(assembly.images(np.array([example])))
+    seen = _look(network, assembly, np.array([example]))
     (tokens,) = captioning.answers(network, seen)
     weights_TS = captioning.attended(network, seen, tokens)
     if weights_TS is None:

@@ -5,7 +5,7 @@ et al. 2015: Deep captioning with multimodal recurrent neural networks); with at
 places of the image's grid (Xu et al. 2015: Show, attend and tell; after the step, as in Luong et al. 2015):
 
     memory_s = relu(W_m grid_s + b_s)
-    x_t = e(w_{t-1}) + W_v mean(memory)      h_t = stack(x_t)      c_t = attend(h_t)      o_t = tanh(W_o [h_t, c_t])
+    x_t = e(w_{t-1}) + W_v whole(memory)     h_t = stack(x_t)      c_t = attend(h_t)      o_t = tanh(W_o [h_t, c_t])
 
 All captions of an image stand one after another in one lane, each with its start: an image is encoded once an epoch,
 nothing is padded to the longest caption, and no step waits for another one's attention.
@@ -13,7 +13,7 @@ nothing is padded to the longest caption, and no step waits for another one's at
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,10 @@ class Config(StackConfig):
     encoder: ConvolutionConfig | None
     """None where the vectors of an outside encoder are all that is seen of an image."""
     attention: AttentionConfig | None
-    """None: the image is known by the mean of its places."""
+    """None: no step looks at single places, only the whole image is known."""
+    whole: Literal["mean", "grid"]
+    """What is said with each word: the mean of all places, or all of them with weights of their own, which tell what
+    is where at once, and are many."""
     image_dropout: float
     """On the features of an image, one mask for all its places."""
     augment: AugmentConfig | None
@@ -113,7 +116,10 @@ class Model(nn.Module):
         self.places = None if self.encoder is None else Places(width, (sizes.image // self.encoder.stride) ** 2)
         self.outside = Linear(sizes.features, width) if self.encoder is None else None
         self.embedding = nn.Embedding(sizes.words, config.embedding_size)
-        self.whole = Linear(width, config.embedding_size)
+        if config.whole == "grid" and self.places is None:
+            raise ConfigError("model.whole", "found grid with outside features", "mean")
+        of_whole = self.places.bias_SM.numel() if self.places and config.whole == "grid" else width
+        self.whole = Linear(of_whole, config.embedding_size)
         self.stack = Stack(config, config.embedding_size, first_mask=FIRST_STACK_MASK)
         attend = config.attention
         self.attention = None if attend is None else attention.make(attend, config.hidden_size, width)
@@ -157,7 +163,8 @@ class Model(nn.Module):
         valid_NS = torch.ones(values_NSM.shape[:2], dtype=torch.bool, device=values_NSM.device)
         attend = self.attention
         memory = attend.remember(values_NSM, valid_NS) if attend else Memory(values_NSM, values_NSM, valid_NS)
-        return Seen(memory, self.whole(values_NSM.mean(1)))
+        whole = values_NSM.mean(1) if self.config.whole == "mean" else values_NSM.flatten(1)
+        return Seen(memory, self.whole(whole))
 
     def start(self, seen: Seen) -> tuple[State, ...]:
         """The state before a caption's first step, one caption for each image: tensors (N, 1, ...)."""
@@ -199,7 +206,8 @@ def attended(network: Any, seen: Seen, tokens: list[int]) -> Tensor | None:
     """weights_TS at each step of a caption of one image, that of its end too; None without attention."""
     state, weights = network.model.start(seen), []
     for token in [END, *tokens]:
-        _, weights_11S, state = network.model.step(torch.tensor([[token]]), seen, state)
+        token_11 = torch.tensor([[token]], device=seen.whole_NE.device)
+        _, weights_11S, state = network.model.step(token_11, seen, state)
         weights.append(weights_11S)
     return None if weights[0] is None else torch.cat(weights, 1)[0]
 

@@ -32,6 +32,7 @@ MODEL = {
     "embedding_size": 8,
     "encoder": {"channels": (8,)},
     "attention": {"score": "multiplicative"},
+    "whole": "mean",
     "image_dropout": 0.0,
     "augment": None,
     "search": {"width": 2, "length_penalty": 1.0, "coverage_penalty": 0.0},

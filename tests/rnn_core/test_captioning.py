@@ -10,7 +10,7 @@ from rnn_core import arrow, bptt, networks, optim
 from rnn_core.cells import CELLS
 from rnn_core.config import from_mapping
 from rnn_core.dropout import Draws
-from rnn_core.errors import ConfigError
+from rnn_core.errors import ConfigError, DataError
 from rnn_core.illustrated import END, UNKNOWN
 from rnn_core.lanes import Windows, lane_slice
 from rnn_core.models import captioning
@@ -25,6 +25,7 @@ PLAIN = {
     "embedding_size": 8,
     "encoder": {"channels": (8, 16)},
     "attention": {"score": "multiplicative"},
+    "whole": "mean",
     "image_dropout": 0.0,
     "augment": None,
     "search": {"width": 1, "length_penalty": 0.0, "coverage_penalty": 0.0},
@@ -92,12 +93,13 @@ def test_each_step_knows_its_image_and_the_word_before(images, lanes, seed) -> N
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
-    ("attention", "outside"), [(None, {}), ({"score": "additive", "size": 5}, {"encoder": None, "features": 3})]
+    ("attention", "other"),
+    [(None, {"whole": "grid"}), ({"score": "additive", "size": 5}, {"encoder": None, "features": 3})],
 )
-def test_a_window_equals_its_captions_step_by_step(cell, attention, outside) -> None:
+def test_a_window_equals_its_captions_step_by_step(cell, attention, other) -> None:
     images = [[[2, 3, 4], [5]], [[6, 7]], [[3, 3, 3, 3], [8, 9], [10]]]
     columns = columns_of(images, features=6)
-    net = network(cell=cell, attention=attention, **outside).eval()
+    net = network(cell=cell, attention=attention, **other).eval()
     assembly = captioning.assemble(columns)
     with torch.no_grad():
         sums = torch.zeros(2, dtype=torch.float64)
@@ -169,6 +171,7 @@ def test_it_learns_and_says_captions() -> None:
         ({}, {"side": 10}, "data.image_size: found 10"),
         ({"attention": {"score": "multiplicative", "coverage": True}}, {}, "model.attention.coverage: found true"),
         ({"longest": 0}, {}, "model.longest"),
+        ({"whole": "grid", "encoder": None}, {"features": 2}, "model.whole: found grid with outside features"),
         ({"image_dropout": 1.0}, {}, "model.image_dropout"),
     ],
 )
@@ -183,3 +186,12 @@ def test_nothing_is_carried_and_a_window_holds_all_captions_of_an_image() -> Non
         captioning.filling(columns, lanes=1, window=20, seed=None, carries=True)
     with pytest.raises(ConfigError, match="train.window: a sequence of 18 steps"):
         captioning.filling(columns, lanes=1, window=17, seed=None, carries=False)
+
+
+def test_images_of_several_sizes_are_named() -> None:
+    rows = [
+        {"tokens": [2, END], "ends": [2], "texts": b"a", "image": b"", "features": np.zeros(size, np.float32)}
+        for size in (4, 6)
+    ]
+    with pytest.raises(DataError, match="4 to 6 numbers an image in `features`; equally many for all images"):
+        captioning.assemble(arrow.from_rows(rows, "captioning"))
