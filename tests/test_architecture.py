@@ -27,8 +27,6 @@ ALLOWED_IN_CORE = {
     "products": (),
     "cells": ("products",),
     "dropout": (),
-<<<<<<< HEAD
-<<<<<<< HEAD
     "looking": (),
     "kernels": ("cells", "products", "looking"),
     "layers": ("cells", "kernels", "dropout", "motion", "products"),
@@ -38,24 +36,6 @@ ALLOWED_IN_CORE = {
         *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
         *("readouts", "lanes", "buckets", "arrow", "spelling", "convolution", "illustrated"),
         *("images", "scaling", "series", "augmentation", "word_vectors", "transfer"),
-=======
-    "kernels": ("cells", "products"),
-    "layers": ("cells", "kernels", "dropout", "products"),
-    "attention": ("products",),
-    "word_vectors": (),
-    "models": (
-        *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
-        *("lanes", "buckets", "arrow", "readouts", "spelling", "word_vectors"),
->>>>>>> translation
-=======
-    "kernels": ("cells", "products"),
-    "layers": ("cells", "kernels", "dropout", "products"),
-    "attention": ("products",),
-    "word_vectors": (),
-    "models": (
-        *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding", "lanes", "buckets", "arrow"),
-        *("spelling", "readouts", "word_vectors", "convolution", "illustrated", "images"),
->>>>>>> captions
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "looking", "products", "readouts", "scaling"),
@@ -83,7 +63,7 @@ ALLOWED_IN_CORE = {
     "warping": (),
     "ngrams": (),
     "log_mel": (),
-    "inspect": ("cells", "lanes", "bptt", "optim", "dropout"),
+    "inspect": ("cells", "lanes", "bptt", "optim"),
     "optim": (),
     "prefetch": ("lanes",),
     "bptt": ("lanes", "dropout", "optim", "prefetch"),
@@ -93,6 +73,7 @@ ALLOWED_IN_CORE = {
     "word_vectors": (),
     "lexicon": (),
     "transfer": (),
+    "fusion": ("bptt", "lanes"),
 }
 
 
