@@ -106,9 +106,7 @@ def examples(series: Series, cuts: Cuts) -> Iterator[Example]:
         yield example(series, known, cuts, split, ends[split], asked.of(ends[split], cuts.horizon) if asked else ())
 
 
-def example(
-    series: Series, known: Array, cuts: Cuts, split: str, end: int, origins: Sequence[int]
-) -> Example:
+def example(series: Series, known: Array, cuts: Cuts, split: str, end: int, origins: Sequence[int]) -> Example:
     """The first `end` values of a series, for a split."""
     filled = without_gaps(series.values[:end])
     unit = forecasts.seasonal_error(series.values[: origins[0]], cuts.season) if origins else math.nan

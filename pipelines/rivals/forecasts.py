@@ -1,8 +1,8 @@
 """Simple forecasts of a single series: the seasonal naive one, and the automatic methods of `statsforecast`.
 
-AutoETS: exponential smoothing chosen by AICc (Hyndman and Khandakar 2008). AutoTheta: Fiorucci et al. 2016. MSTL: season
-and trend by LOESS (Bandara et al. 2021), the adjusted series by AutoETS. Each is fitted to the history of each origin
-anew, which a network is not: it stands here as strong as it can be.
+AutoETS: exponential smoothing chosen by AICc (Hyndman and Khandakar 2008). AutoTheta: Fiorucci et al. 2016. MSTL:
+season and trend by LOESS (Bandara et al. 2021), the adjusted series by AutoETS. Each is fitted to the history of each
+origin anew, which a network is not: it stands here as strong as it can be.
 """
 
 import warnings

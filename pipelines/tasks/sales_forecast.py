@@ -120,7 +120,7 @@ def read(item: Item, where: Where, data: Data) -> Iterator[Example | BadRecord]:
         series = tables_of.joined(some)
         try:
             if data.negative == "refuse":
-                yield from (_negative(series, step) for step in np.flatnonzero(series.values < 0))
+                yield from (_negative(series, int(step)) for step in np.flatnonzero(series.values < 0))
                 series = replace(series, values=np.where(series.values < 0, np.nan, series.values))
             yield from examples(series, data)
         except DataError as error:
@@ -246,7 +246,7 @@ def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, S
     origins = [(row, int(seen)) for row in range(len(ends)) for seen in columns["origins"][row]]
     ahead = [rows[row][seen : seen + data.horizon] for row, seen in origins]
     naive2 = columns["naive2"].values.reshape(-1, data.horizon).astype(np.float64)
-    found = {}
+    found: dict[str, Simple] = {}
     for name in data.rivals:
         quantiles = [
             rivals.forecast(name, without_gaps(rows[row][:seen]), data.rivals_season, data.horizon, LEVELS)

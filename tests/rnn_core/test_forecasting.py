@@ -92,7 +92,9 @@ def test_a_series_in_another_unit_has_the_same_forecast(unit: float, scale: str)
 @pytest.mark.parametrize("scale", ["level", "spread", "global"])
 def test_a_constant_series_has_a_finite_loss_and_forecast(constant: float, scale: str) -> None:
     network = network_of("student_t", scaling={"scale": scale, "level": 2, "season": 1})
-    windows = windows_of(arrow.from_rows([row_of(np.full(9, constant))], "forecasting"), lanes=1, window=8, carries=True)
+    windows = windows_of(
+        arrow.from_rows([row_of(np.full(9, constant))], "forecasting"), lanes=1, window=8, carries=True
+    )
     hidden_TBH, _ = network(windows(0), network.initial_carry(1))
     loss, _ = network.loss(windows(0), hidden_TBH)
     loss.backward()

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.rnn_core.forecasting_data import HORIZON, LAGS, row_of, series_of, windows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from rnn_core import arrow
 from rnn_core.lanes import Stream
 from rnn_core.models import forecasting
 from rnn_core.series import Series
+from tests.rnn_core.forecasting_data import HORIZON, LAGS, row_of, series_of, windows_of
 
 
 def test_fields_against_a_loop() -> None:
@@ -106,5 +106,5 @@ def test_rows_of_several_batches(split_at: int | None) -> None:
     batches = [rows] if split_at is None else [rows[:split_at], rows[split_at:]]
     made = [arrow.to_batch(some, "forecasting") for some in batches]
     fields = Series(arrow.Columns(made, made[0].schema, {})).fields(np.array([[8]]))
-    assert fields["past_TBL"].flatten().tolist() == [12, 11, 10] + [pytest.approx(np.nan, nan_ok=True)]
+    assert fields["past_TBL"].flatten().tolist() == [12, 11, 10, pytest.approx(np.nan, nan_ok=True)]
     assert torch.equal(fields["series_TB"], torch.tensor([[1]]))
