@@ -30,9 +30,10 @@ ALLOWED_IN_CORE = {
     "kernels": ("cells", "products"),
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": (),
+    "word_vectors": (),
     "models": (
-        *("cells", "kernels", "layers", "dropout", "attention"),
-        *("lanes", "arrow", "spelling", "products", "scaling", "series"),
+        *("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
+        *("readouts", "scaling", "series", "word_vectors"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts", "scaling"),
