@@ -112,8 +112,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         copy(f"pipelines/suites/public/{name}", folder)
     one = Checkout(folder)
     stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].values()
-    deps = {dep for stage in stages for dep in stage["do"]["deps"] if "${" not in dep and dep.endswith(".py")}
-    needed = deps | {f"pipelines/{stage}.py" for stage in STAGES} | {"rnn_core/__init__.py"}
+    deps = {dep for stage in stages for dep in stage["do"]["deps"] if "${" not in dep}
+    deps = {dep if dep.endswith(".py") else f"{dep}/__init__.py" for dep in deps}
+    needed = deps | {f"pipelines/{stage}.py" for stage in STAGES}
     for suite in SUITES:
         for block in one.params[suite]["blocks"].values():
             needed |= {f"pipelines/tasks/{block['task']}.py", block["data"]["from"]}

@@ -138,11 +138,14 @@ def test_the_seasonal_naive_rival_is_scored_as_by_hand(tmp_path) -> None:
 def test_rivals_give_rising_quantiles_near_to_the_season(name) -> None:
     random = np.random.default_rng(2)
     history = 100 + 30 * np.sin(np.arange(84) * 2 * np.pi / 7) + random.normal(0, 1, 84)
-    q = rivals.forecast(name, history, 7, 7, TASK.LEVELS)
-    assert q.shape == (7, 9)
-    assert (np.diff(q, axis=1) >= 0).all()
-    assert np.abs(q[:, 4] - (100 + 30 * np.sin(np.arange(84, 91) * 2 * np.pi / 7))).max() < 6
-    assert rivals.forecast(name, np.full(5, 3.0), 7, 2, TASK.LEVELS).tolist() == [[3.0] * 9] * 2
+    q = rivals.forecasts(name, history, [77, 84], 7, 7, TASK.LEVELS)
+    assert q.shape == (2, 7, 9)
+    assert (np.diff(q, axis=2) >= 0).all()
+    assert np.abs(q[:, :, 4] - (100 + 30 * np.sin(np.arange(7) * 2 * np.pi / 7))).max() < 8
+    changed = history.copy()
+    changed[77:] = 500
+    assert (rivals.forecasts(name, changed, [77, 84], 7, 7, TASK.LEVELS)[0] == q[0]).all()
+    assert rivals.forecasts(name, np.full(5, 3.0), [5], 7, 2, TASK.LEVELS).tolist() == [[[3.0] * 9] * 2]
 
 
 def network_of(sidecar, **options):
