@@ -99,8 +99,12 @@ class Scaling:
         level_TB1 = self.level(past_TBL)[:, :, None]
         base_TBS = past_TBL[:, :, self._season]
         if self.config.adjusted:
-            before_TB1 = _mean(past_TBL[:, :, self._before])[:, :, None]
+            before_TBL = past_TBL[:, :, self._before]
+            before_TB1 = _mean(before_TBL)[:, :, None]
             base_TBS = base_TBS * torch.where(before_TB1.abs() > 0, level_TB1 / before_TB1, 1.0)
+            # The level of one or two values says too little of how the series has moved since.
+            few_TB1 = before_TBL.isnan().sum(2, keepdim=True) > len(self._before) / 2
+            base_TBS = base_TBS.masked_fill(few_TB1, torch.nan)
         base_TBS = torch.lerp(base_TBS, level_TB1.expand_as(base_TBS), self.config.damping)
         return torch.where(base_TBS.isnan(), level_TB1, base_TBS), scale_TB, ~base_TBS.isnan()
 

@@ -108,7 +108,7 @@ def read(lines: Sequence[str], layout: Layout, where: str, first_line: int = 1) 
     wanted = [layout.time, *([] if table else [layout.series, layout.value, *layout.known, *layout.past])]
     missing = [name for name in (*wanted, *layout.static) if name is not None and name not in header]
     if missing:
-        yield Unreadable(f"{where}:{first_line}", f"no column `{missing[0]}`", f"a header with it: {header}", "")
+        yield Unreadable(f"{where}:{first_line}", f"no column `{missing[0]}`", "a header that names it", "")
         return
     rows: dict[str, list[_Row]] = {}
     for fields, line, at in _fields(lines[1:], where, first_line + 1):
@@ -129,10 +129,9 @@ def joined(parts: Iterable[Series]) -> Series:
     """Series of one name, one after another, as one."""
     first, *others = parts
     for other in others:
-        arrays = ("values", "known", "past")
-        first = replace(
-            first, **{name: np.concatenate([getattr(first, name), getattr(other, name)]) for name in arrays}
-        )
+        pairs = ((first.values, other.values), (first.known, other.known), (first.past, other.past))
+        values, known, past = (np.concatenate(pair) for pair in pairs)
+        first = replace(first, values=values, known=known, past=past)
     return first
 
 

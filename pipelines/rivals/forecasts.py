@@ -1,8 +1,8 @@
 """Simple forecasts of a single series: the seasonal naive one, and the automatic methods of `statsforecast`.
 
-AutoETS: exponential smoothing chosen by AICc (Hyndman and Khandakar 2008). AutoTheta: Fiorucci et al. 2016. MSTL: season
-and trend by LOESS (Bandara et al. 2021), the adjusted series by AutoETS. Each is fitted to the history of each origin
-anew, which a network is not: it stands here as strong as it can be.
+AutoETS: exponential smoothing chosen by AICc (Hyndman and Khandakar 2008). AutoTheta: Fiorucci et al. 2016. MSTL:
+season and trend by LOESS (Bandara et al. 2021), the adjusted series by AutoETS. Each is fitted once, before a series'
+first origin, as a network is; at later origins the fitted model reads on.
 """
 
 import warnings
@@ -15,48 +15,60 @@ from numpy.typing import NDArray
 from rnn_core.metrics.forecasts import seasonal_naive
 
 Array = NDArray[np.float64]
-Forecaster = Callable[[Array, int, int, Sequence[float]], Array]
-
-
-def _naive(history: Array, season: int, steps: int, levels: Sequence[float]) -> Array:
-    """Of points, so all quantiles are equal."""
-    return np.repeat(seasonal_naive(history, season, steps)[:, None], len(levels), axis=1)
-
-
-def _by_library(model: Callable[[Any, int], Any]) -> Forecaster:
-    def forecast(history: Array, season: int, steps: int, levels: Sequence[float]) -> Array:
-        from statsforecast import models
-
-        widths = sorted({round(100 * abs(2 * level - 1)) for level in levels} - {0})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = model(models, season).forecast(y=history, h=steps, level=widths)
-        names = {level: f"{'lo' if level < 0.5 else 'hi'}-{round(100 * abs(2 * level - 1))}" for level in levels}
-        return np.stack([found["mean" if level == 0.5 else names[level]] for level in levels], axis=1)
-
-    return forecast
-
-
-RIVALS: dict[str, Forecaster] = {
-    "seasonal_naive": _naive,
-    "auto_ets": _by_library(lambda models, season: models.AutoETS(season_length=season)),
-    "auto_theta": _by_library(lambda models, season: models.AutoTheta(season_length=season)),
-    "mstl_ets": _by_library(
-        lambda models, season: models.MSTL(season_length=season, trend_forecaster=models.AutoETS(model="ZZN"))
-    ),
+SEASONAL_NAIVE = "seasonal_naive"
+MODELS: dict[str, Callable[[Any, int], Any]] = {
+    "auto_ets": lambda models, season: models.AutoETS(season_length=season),
+    "auto_theta": lambda models, season: models.AutoTheta(season_length=season),
+    "mstl_ets": lambda models, season: models.MSTL(season, trend_forecaster=models.AutoETS(model="ZZN")),
 }
-"""name -> (history without gaps, steps of a season, steps ahead, levels) -> quantiles, (steps, levels).
-
-A season of more than LONGEST steps is none to AutoETS and AutoTheta; MSTL wants two seasons of history.
-"""
+"""From the library's module and the steps of a season."""
+RIVALS = (SEASONAL_NAIVE, *MODELS)
 LONGEST = {"auto_ets": 24, "auto_theta": 24}
+"""A season of more steps is none to these methods."""
+LEAST = 10
+"""Values that a model is fitted to."""
 
 
-def forecast(name: str, history: Array, season: int, steps: int, levels: Sequence[float]) -> Array:
-    """Quantiles of the next steps by one of RIVALS; the seasonal naive ones where it finds no model (a constant, or a
-    history of less than two seasons)."""
-    if season > LONGEST.get(name, season):
-        season = 1
-    if name != "seasonal_naive" and (len(history) < max(2 * season, 10) or np.ptp(history) == 0):
-        name = "seasonal_naive"
-    return RIVALS[name](history, season, steps, levels)
+def forecasts(
+    name: str, values: Array, origins: Sequence[int], season: int, steps: int, levels: Sequence[float]
+) -> Array:
+    """Quantiles of the next steps at each origin, (origins, steps, levels).
+
+    The seasonal naive ones, all equal, where a method finds no model: a constant, or less than two seasons.
+
+    Args:
+        name: one of RIVALS.
+        values: without gaps.
+        origins: how many values are seen at each, rising.
+    """
+    season = 1 if season > LONGEST.get(name, season) else season
+    first = values[: origins[0]]
+    if name == SEASONAL_NAIVE or len(first) < max(2 * season, LEAST) or np.ptp(first) == 0:
+        points = np.stack([seasonal_naive(values[:origin], season, steps) for origin in origins])
+        return np.repeat(points[:, :, None], len(levels), axis=2)
+    return _by_library(MODELS[name], values, origins, season, steps, levels)
+
+
+def _by_library(
+    model: Callable[[Any, int], Any],
+    values: Array,
+    origins: Sequence[int],
+    season: int,
+    steps: int,
+    levels: Sequence[float],
+) -> Array:
+    from statsforecast import models  # here: its import takes seconds, and an answer to a user does not need it
+
+    widths = sorted({_width(level) for level in levels} - {0})
+    names = ["mean" if level == 0.5 else f"{'lo' if level < 0.5 else 'hi'}-{_width(level)}" for level in levels]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = model(models, season).fit(y=values[: origins[0]])
+        found = [fitted.predict(h=steps, level=widths)]
+        found += [fitted.forward(y=values[:origin], h=steps, level=widths) for origin in origins[1:]]
+    return np.stack([np.stack([one[name] for name in names], axis=1) for one in found])
+
+
+def _width(level: float) -> int:
+    """Percent of the interval that the quantile is an end of."""
+    return round(100 * abs(2 * level - 1))

@@ -1,8 +1,8 @@
 """Made-up daily sales of small shops, with the exact best quantiles of every forecast.
 
 The process. A shop draws once, for good, how large it is (SIZES), which days of the week are its busy ones (a row of
-WEEKS), and by how much a promotion lifts its sales (LIFTS). A hidden demand, low or high, changes seldom. The sales of a
-day are a count from a negative binomial distribution with
+WEEKS), and by how much a promotion lifts its sales (LIFTS). A hidden demand, low or high, changes seldom. The sales of
+a day are a count from a negative binomial distribution with
 
     mean = size * week[day of the week] * lift^promotion * demand          variance = mean + SPREAD mean^2
 
@@ -37,9 +37,9 @@ from rnn_core.metrics.forecasts import crps
 
 Array = NDArray[np.float64]
 SEED = 1
-SHOPS, DAYS, HORIZON = 200, 280, 7
-TEST, VALIDATION, EVERY = 28, 28, 7
-"""Days of the newest parts, and from one origin to the next: as in params.yaml."""
+SHOPS, DAYS, HORIZON = 200, 420, 7
+TEST, EVERY = 28, 7
+"""Days of the newest part, and from one origin to the next: as `data.test` in params.yaml."""
 LEVELS = np.arange(1, 10) / 10
 FIRST_DAY = datetime.date(2024, 1, 1)
 
@@ -85,7 +85,8 @@ class Shops:
     def means(self, days: NDArray[np.int64], promotions_ND: NDArray[np.int64]) -> Array:
         """Of the sales of N shops on these days in each state, (N, days, states)."""
         sizes, weeks, lifts, demands = (np.array(part) for part in zip(*self.states, strict=True))
-        return sizes * weeks.T[days % 7] * lifts ** promotions_ND[:, :, None] * demands
+        means_NDS: Array = sizes * weeks.T[days % 7] * lifts ** promotions_ND[:, :, None] * demands
+        return means_NDS
 
     def draw(self, shops: int, days: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """promotions_ND and sales_ND of shops from their first day on, a Monday."""

@@ -36,7 +36,7 @@ from rnn_core.networks import Network
 KIND = "forecasting"
 RAW: Literal["text", "aligned", "items"] = "items"
 INPUT: Literal["text", "file", "table"] = "table"
-SIMPLE = tuple(RIVALS)
+SIMPLE = RIVALS
 METRICS: dict[str, Literal["max", "min"]] = {
     "mase": "min",
     "smape": "min",
@@ -120,7 +120,7 @@ def read(item: Item, where: Where, data: Data) -> Iterator[Example | BadRecord]:
         series = tables_of.joined(some)
         try:
             if data.negative == "refuse":
-                yield from (_negative(series, step) for step in np.flatnonzero(series.values < 0))
+                yield from (_negative(series, int(step)) for step in np.flatnonzero(series.values < 0))
                 series = replace(series, values=np.where(series.values < 0, np.nan, series.values))
             yield from examples(series, data)
         except DataError as error:
@@ -239,22 +239,22 @@ def metrics(sums: Sums, sidecar: Sidecar) -> dict[str, float]:
 
 
 def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, Simple]:
-    """Each rival that the block names, fitted anew at each origin of the test split; nothing is chosen."""
+    """Each rival that the block names, fitted before the first origin of the test split; nothing is chosen."""
     columns, data = splits["test"], from_mapping(Data, sidecar["data"], "data")
-    ends = columns["values"].offsets[1:]
-    rows = [columns["values"][row].astype(np.float64) for row in range(len(ends))]
-    origins = [(row, int(seen)) for row in range(len(ends)) for seen in columns["origins"][row]]
-    ahead = [rows[row][seen : seen + data.horizon] for row, seen in origins]
-    naive2 = columns["naive2"].values.reshape(-1, data.horizon).astype(np.float64)
-    found = {}
+    rows = [columns["values"][row].astype(np.float64) for row in range(columns.num_rows)]
+    seen = [columns["origins"][row].tolist() for row in range(columns.num_rows)]
+    targets = [row[origin : origin + data.horizon] for row, some in zip(rows, seen, strict=True) for origin in some]
+    units, naive2 = (columns[name].values.astype(np.float64) for name in ("units", "naive2"))
+    found: dict[str, Simple] = {}
     for name in data.rivals:
         quantiles = [
-            rivals.forecast(name, without_gaps(rows[row][:seen]), data.rivals_season, data.horizon, LEVELS)
-            for row, seen in origins
+            rivals.forecasts(name, without_gaps(row), some, data.rivals_season, data.horizon, LEVELS)
+            for row, some in zip(rows, seen, strict=True)
         ]
-        units = columns["units"].values.astype(np.float64)
-        scores = Outcomes(np.stack(quantiles), np.stack(ahead), units, naive2, LEVELS).scores()
-        found[name] = Simple(scores, f"fitted {len(origins)} times, a season of {data.rivals_season} steps")
+        all_of_them = np.concatenate(quantiles)
+        outcomes_of = Outcomes(all_of_them, np.stack(targets), units, naive2.reshape(-1, data.horizon), LEVELS)
+        chosen = f"fitted to {len(rows)} series, a season of {data.rivals_season} steps"
+        found[name] = Simple(outcomes_of.scores(), chosen)
     return found
 
 

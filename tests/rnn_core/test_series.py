@@ -106,5 +106,5 @@ def test_rows_of_several_batches(split_at: int | None) -> None:
     batches = [rows] if split_at is None else [rows[:split_at], rows[split_at:]]
     made = [arrow.to_batch(some, "forecasting") for some in batches]
     fields = Series(arrow.Columns(made, made[0].schema, {})).fields(np.array([[8]]))
-    assert fields["past_TBL"].flatten().tolist() == [12, 11, 10] + [pytest.approx(np.nan, nan_ok=True)]
+    assert fields["past_TBL"].flatten().tolist() == [12, 11, 10, pytest.approx(np.nan, nan_ok=True)]
     assert torch.equal(fields["series_TB"], torch.tensor([[1]]))

@@ -100,7 +100,7 @@ def test_shipped_entries_agree_with_the_mirror(entry):
     archived = {name for key, held in dataset.archives.items() if held.urls for name in dataset.members(key)}
     if not all(file.urls or name in archived for name, file in dataset.files.items()):
         assert "from a mirror only" in dataset.note
-    facts = MIRROR / entry.stem / "SOURCE.md"
+    facts = MIRROR / (dataset.mirror or entry.stem) / "SOURCE.md"
     if not facts.is_file():
         pytest.skip("no mirror beside this checkout")
     lines = re.findall(r"^- `([0-9a-f]{64})` \((\d+)\) (\S+)$", facts.read_text(encoding="utf-8"), re.MULTILINE)
