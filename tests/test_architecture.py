@@ -49,6 +49,7 @@ ALLOWED_IN_CORE = {
     "ctc_alignment": (),
     "warping": (),
     "ngrams": (),
+    "fusion": ("bptt", "lanes"),
     "log_mel": (),
     "inspect": ("lanes", "dropout"),
     "optim": (),
