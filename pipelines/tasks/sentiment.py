@@ -22,7 +22,7 @@ from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sum
 from rnn_core import arrow, bptt, word_vectors
 from rnn_core.errors import DataError
 from rnn_core.lanes import Windows
-from rnn_core.metrics import Classified
+from rnn_core.metrics.classified import Classified
 from rnn_core.models import classification
 from rnn_core.models.classification import UNKNOWN
 from rnn_core.networks import Network

@@ -39,8 +39,8 @@ class Config(StackConfig):
     min_count: int = 1
     """Tokens rarer in training are unknown."""
     token_scale: float = 1.0
-    """Spread of fresh tokens' vectors. Few examples want a small one: a rare token moves little in training, and what it
-    was drawn with is noise."""
+    """Spread of fresh tokens' vectors. Few examples want a small one: a rare token moves little in training, and what
+    it was drawn with is noise."""
     smoothing: float = 0.0
     """Share of the target that goes to all classes alike, in training (Szegedy et al. 2016)."""
     vectors: Vectors | None = None

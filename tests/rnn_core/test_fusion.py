@@ -1,4 +1,4 @@
-"""A trained language model beside a search: its states are those of reading the string, and its scores those of a sum."""
+"""A trained language model beside a search: states as those of reading the string, scores as a sum by hand."""
 
 import numpy as np
 import pytest
