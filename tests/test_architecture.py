@@ -62,6 +62,7 @@ ALLOWED_IN_CORE = {
     "ctc_alignment": (),
     "warping": (),
     "ngrams": (),
+    "fusion": ("bptt", "lanes"),
     "log_mel": (),
     "inspect": ("cells", "lanes", "bptt", "optim"),
     "optim": (),

@@ -36,7 +36,6 @@ from rnn_core.metrics import transcripts
 from rnn_core.models import recognition
 from rnn_core.networks import Network
 from rnn_core.ngrams import NGrams, grams
-from rnn_core.readouts import sequences
 from rnn_core.warping import Templates
 
 KIND = "recognition"
@@ -161,7 +160,7 @@ def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
     confusion = torch.zeros(len(classes) + 1, len(classes) + 1, dtype=torch.float64)
     for window, hidden_TBH in bptt.read(network, windows, network.initial_carry(windows.width)):
         loss += network.loss(window, hidden_TBH)[0].double().cpu()
-        for _, log_p_TV, labels in heard(network, window, hidden_TBH):
+        for _, log_p_TV, labels in recognition.heard(network, window, hidden_TBH):
             found = decode(log_p_TV)
             edits += torch.from_numpy(transcripts.edits(_text(labels, classes), _text(found, classes)))
             confusion += torch.from_numpy(transcripts.confusion(labels.tolist(), found, len(classes)))
@@ -189,7 +188,7 @@ def analysis(
     rows: list[tuple[int, float, int, str, str, float]] = []
     kept: dict[int, tuple[NDArray[np.float32], NDArray[np.int64]]] = {}
     for window, hidden_TBH in bptt.read(network, windows, network.initial_carry(windows.width)):
-        for example, log_p_TV, labels in heard(network, window, hidden_TBH):
+        for example, log_p_TV, labels in recognition.heard(network, window, hidden_TBH):
             right, found = _text(labels, classes), _text(decode(log_p_TV), classes)
             edits = dict(zip(transcripts.SUMS, transcripts.edits(right, found), strict=True))
             seconds = len(log_p_TV) * _step_seconds(sidecar)
@@ -230,7 +229,7 @@ def answers(network: Network, inputs: list[bytes], sidecar: Sidecar) -> list[dic
     windows = Windows(filling=filling, assemble=recognition.assemble(columns), lanes=slice(0, lanes))
     found: dict[int, dict[str, Any]] = {}
     for window, hidden_TBH in bptt.read(network, windows, network.initial_carry(lanes)):
-        for example, log_p_TV, _ in heard(network, window, hidden_TBH):
+        for example, log_p_TV, _ in recognition.heard(network, window, hidden_TBH):
             labels = np.array(decode(log_p_TV), np.int64)
             characters = "".join(classes[label] for label in labels)
             words = _words(align(log_p_TV, labels), characters, _step_seconds(sidecar))
@@ -244,22 +243,12 @@ def decoder(sidecar: Sidecar) -> Callable[[NDArray[np.floating]], list[int]]:
     if data.beam is None:
         return lambda log_p_TV: best_path(log_p_TV)[0]
     fewest, most = sidecar["lengths"]
-    fixed = fewest if fewest == most else None
+    fixed = most if fewest == most else None
     search = Search(width=data.beam, most=fixed, fewest=fixed or 0)
     if (settings := data.language_model) is None:
         return search
     counted = NGrams(sidecar["grams"], order=settings.order, labels=data.alphabet)
     return replace(search, language_model=counted, weight=settings.weight, bonus=settings.bonus)
-
-
-def heard(
-    network: Network, window: Any, hidden_TBH: torch.Tensor
-) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.int64]]]:
-    """Of each utterance of a window: its number in the data, log_p_TV, its labels."""
-    rows_N = sequences(window.starts_TB, window.valid_TB).at_first(window.fields["row_TB"])
-    for row, log_p_TV in zip(rows_N.tolist(), network.head.predict(window, hidden_TBH), strict=True):
-        labels = window.fields["labels_NL"][row, : int(window.fields["label_counts_N"][row])]
-        yield int(window.fields["examples_N"][row]), log_p_TV.float().cpu().numpy(), labels.cpu().numpy()
 
 
 def _step_seconds(sidecar: Sidecar) -> float:

@@ -5,11 +5,13 @@ training takes out of its input. The head (CTC) sums over all ways to lay the la
 direction is causal: its state may be carried, and an utterance decoded while it is spoken (`rnn_core.ctc_decoding`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
@@ -17,6 +19,7 @@ from rnn_core.augmentation import SpecAugment
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Assemble, Pack, Positions, Window, Windows
 from rnn_core.layers import Stack, StackConfig
+from rnn_core.readouts import sequences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,3 +115,13 @@ def assemble(columns: Columns) -> Assemble:
 def pad_shares(windows: Windows) -> dict[str, float]:
     """Of the steps of an epoch."""
     return {"pad_share": windows.filling.pad_share}
+
+
+def heard(
+    network: Any, window: Window, hidden_TBH: Tensor
+) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.int64]]]:
+    """Of each utterance of a window: its number in the data, log_p_TV, its labels."""
+    rows_N = sequences(window.starts_TB, window.valid_TB).at_first(window.fields["row_TB"])
+    for row, log_p_TV in zip(rows_N.tolist(), network.head.predict(window, hidden_TBH), strict=True):
+        labels = window.fields["labels_NL"][row, : int(window.fields["label_counts_N"][row])]
+        yield int(window.fields["examples_N"][row]), log_p_TV.float().cpu().numpy(), labels.cpu().numpy()
