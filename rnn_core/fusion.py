@@ -13,7 +13,7 @@ from rnn_core.lanes import Window
 
 
 class TrainedLanguageModel:
-    """log p of the next label; a state is the carry of one lane, and what is asked together is one step of all lanes."""
+    """log p of the next label; a state is the carry of one lane, what is asked together is one step of all lanes."""
 
     def __init__(self, network: Any, tokens: Sequence[int], end: int):
         """
