@@ -23,6 +23,7 @@ from rnn_core.layers.frames import FrameEncoder, ImagesConfig
 from rnn_core.layers.points import PointsConfig, PointsInput
 from rnn_core.products import Linear
 from rnn_core.readouts import ReadOut
+from rnn_core.word_vectors import Vectors
 
 PADDING, UNKNOWN = 0, 1
 STEP_MASK = 0
@@ -40,12 +41,17 @@ class Config(StackConfig):
     """Share of the steps that training hides: a token becomes unknown, a frame zero."""
     min_count: int = 1
     """Tokens rarer in training are unknown."""
+    token_scale: float = 1.0
+    """Spread of fresh tokens' vectors. Few examples want a small one: a rare token moves little in training, and what
+    it was drawn with is noise."""
     smoothing: float = 0.0
     """Share of the target that goes to all classes alike, in training (Szegedy et al. 2016)."""
     points: PointsConfig | None = None
     """Of moving points; null for other data."""
     images: ImagesConfig | None = None
     """Of frames that are images; null for other data."""
+    vectors: Vectors | None = None
+    """Word vectors that the embedding begins with."""
     head: ClassVar[str] = "sequence"
 
     def __post_init__(self) -> None:
@@ -75,6 +81,8 @@ class Tokens(nn.Module):
             raise ConfigError("model.embedding_size", "found null", "a whole number: tokens are no features")
         self.output_size, self.known, self.dropout = config.embedding_size, sizes.size, config.step_dropout
         self.embedding = nn.Embedding(sizes.size, config.embedding_size, padding_idx=PADDING)
+        with torch.no_grad():
+            self.embedding.weight.mul_(config.token_scale)
 
     def forward(self, window: Window, draws: Draws | None) -> Tensor:
         tokens_TB = window.fields["tokens_TB"]
