@@ -207,7 +207,8 @@ class _Training:
         score = metrics[job.metric]
         if self.recorder:
             self.recorder.add(self.state.update, self._seconds(), {f"validation/{k}": v for k, v in metrics.items()})
-        if progress.best is not None and not _better(score, progress.best, self.task.METRICS[job.metric]):
+        better = progress.best is None or _better(score, progress.best, self.task.METRICS[job.metric])
+        if job.train.keep == "best" and not better:
             progress.waited += 1
             return
         progress.best, progress.best_metrics = score, metrics

@@ -43,7 +43,7 @@ SIMPLE = ("time_average",)
 REQUIREMENTS = ("Pillow",)
 ENDINGS = {"skeletons": ("txt",), "sheets": ("png", "bmp", "tif", "webp", "jpg"), "paths": ("csv",)}
 HELD_OUT = 9
-"""The subject of MSR Action3D whose videos validate; the other odd ones train, the even ones test."""
+"""The subject of MSR Action3D that validates (`data.validation`); the other odd ones train, the even ones test."""
 PATHS, PATH_CLASSES = "point_history.csv", "point_history_classifier_label.csv"
 WORST = 20
 ANSWER_LANES = 16
@@ -55,8 +55,8 @@ def items(raw: Path, dataset: str, files: Mapping[str, Path] | None, data: Data)
     if dataset == "msr_action3d":
         for path in sorted(raw.glob("*.txt")):
             action, subject = msr_action3d.action_and_subject(path.name)
-            split = "test" if subject % 2 == 0 else "validation" if subject == HELD_OUT else "train"
-            yield Item(path.name, (path,), split, {"label": action})
+            for split in _splits(subject, data):
+                yield Item(path.name, (path,), split, {"label": action})
     elif dataset == "hand_gesture_point_history":
         names = (raw / PATH_CLASSES).read_text(encoding="utf-8-sig").split("\n")
         yield Item(PATHS, (raw / PATHS,), None, {"names": [name.strip() for name in names if name.strip()]})
@@ -110,6 +110,15 @@ def raw_example(given: bytes, sidecar: Sidecar) -> Sequence:
     if data.format == "paths":
         return Sequence("input", "", videos.path_of(given.split(b"\n")[0], "input", data)[1])
     return Sequence("input", "", videos.frames_of(given, "input", data))
+
+
+def _splits(subject: int, data: Data) -> list[str]:
+    """Those that a subject's videos of MSR Action3D belong to."""
+    if subject % 2 == 0:
+        return ["test"]
+    if subject != HELD_OUT:
+        return ["train"]
+    return ["validation"] if data.validation == "apart" else ["train", "validation"]
 
 
 def _own_items(raw: Path, split: str, place: Path, data: Data) -> Iterator[Item]:
