@@ -31,9 +31,10 @@ ALLOWED_IN_CORE = {
     "layers": ("cells", "kernels", "dropout", "motion", "products"),
     "attention": (),
     "word_vectors": (),
+    "transfer": (),
     "models": (
         *("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
-        *("readouts", "word_vectors"),
+        *("readouts", "transfer", "word_vectors"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sums, Table, Where, by_count, split_files
-from rnn_core import arrow, bptt, word_vectors
+from rnn_core import arrow, bptt, transfer, word_vectors
 from rnn_core.errors import DataError
 from rnn_core.lanes import Windows
-from rnn_core.metrics import Classified
+from rnn_core.metrics.classified import Classified
 from rnn_core.models import classification
 from rnn_core.models.classification import UNKNOWN
 from rnn_core.networks import Network
@@ -143,10 +143,14 @@ def sizes(config: classification.Config, sidecar: Sidecar) -> classification.Siz
 
 
 def begin(network: Network, model: Mapping[str, Any], sidecar: Sidecar, root: Path) -> None:
-    """Word vectors, where the block names a file of them."""
+    """A language model, then word vectors, where the block names them; how many words were found is printed."""
+    weight, words = network.model.encoder.embedding.weight, sidecar["words"]
+    if model.get("start") is not None:
+        common = transfer.fill(weight, words, network.model.stack, transfer.Start(**model["start"]), root)
+        print(f"sentiment: {common} of {len(weight)} words begin with a language model's vectors", flush=True)
     if model.get("vectors") is not None:
-        vectors = word_vectors.Vectors(**model["vectors"])
-        word_vectors.fill(network.model.encoder.embedding.weight, sidecar["words"], vectors, root)
+        found = word_vectors.fill(weight, words, word_vectors.Vectors(**model["vectors"]), root)
+        print(f"sentiment: {found} of {len(weight)} words begin with vectors of a file", flush=True)
 
 
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:

@@ -23,6 +23,7 @@ from rnn_core.layers.frames import FrameEncoder, ImagesConfig
 from rnn_core.layers.points import PointsConfig, PointsInput
 from rnn_core.products import Linear
 from rnn_core.readouts import ReadOut
+from rnn_core.transfer import Start
 from rnn_core.word_vectors import Vectors
 
 PADDING, UNKNOWN = 0, 1
@@ -52,6 +53,8 @@ class Config(StackConfig):
     """Of frames that are images; null for other data."""
     vectors: Vectors | None = None
     """Word vectors that the embedding begins with."""
+    start: Start | None = None
+    """A language model that embedding and forward layers begin with; before `vectors`."""
     head: ClassVar[str] = "sequence"
 
     def __post_init__(self) -> None:

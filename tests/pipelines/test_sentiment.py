@@ -1,5 +1,6 @@
 """The sentiment task: raw format, bad lines, rows, answers, what it measures and shows, the bag of words."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -160,6 +161,20 @@ def test_the_bag_of_words_is_chosen_on_validation_data_and_knows_no_order():
     assert tuple(found) == TASK.SIMPLE
     assert found["bag_of_words"].scores["accuracy"] == pytest.approx(100 * 4 / 6), "all but those with `not`"
     assert "validation" in found["bag_of_words"].chosen
+
+
+def test_a_training_may_begin_with_word_vectors(tmp_path, capsys):
+    content = b"film 1 2 3 4 5 6\n"
+    (tmp_path / "v.txt").write_bytes(content)
+    vectors = {"path": "v.txt", "sha256": hashlib.sha256(content).hexdigest()}
+    made, before = model(vectors=vectors), model().state_dict()
+    TASK.begin(made, SETTINGS | {"vectors": vectors}, SIDECAR, tmp_path)
+    weight = made.model.encoder.embedding.weight
+    changed = (weight != before["model.encoder.embedding.weight"]).any(1)
+    assert changed.tolist() == [word == "film" for word in SIDECAR["words"]]
+    assert torch.equal(weight[2].argsort(), torch.arange(6))
+    assert "1 of 7 words begin with vectors" in capsys.readouterr().out
+    TASK.begin(made, SETTINGS, SIDECAR, tmp_path)
 
 
 @pytest.mark.parametrize(("key", "value"), [("labels", {"0": "x"}), ("max_length", 0), ("too_long", "split")])

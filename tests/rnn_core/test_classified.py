@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn_core.metrics import BINS, Classified
+from rnn_core.metrics.classified import BINS, Classified
 
 
 def drawn(count, classes, seed):
