@@ -30,7 +30,7 @@ from rnn_core.arrow import SPLITS
 from rnn_core.config import from_mapping, to_mapping
 from rnn_core.errors import DataError
 from rnn_core.lanes import Windows
-from rnn_core.metrics import Classified
+from rnn_core.metrics.classified import Classified
 from rnn_core.models import classification
 from rnn_core.networks import Network
 from rnn_core.readouts import sequences
