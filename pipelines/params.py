@@ -52,6 +52,9 @@ class Train:
     validations_per_epoch: int
     patience: int | None
     """Validations without a better score after which training stops; null never stops early."""
+    keep: Literal["best", "last"] = "best"
+    """The weights with the best validation score, or those at the end: of a number of epochs that was settled before,
+    where the validation data are too few to tell one epoch from the next, or are trained on in the end."""
     checkpoint_steps: int
     """Updates between two training states on disk."""
     point_steps: int
@@ -76,6 +79,8 @@ class Train:
             raise ValueError(f"window_spread is {self.window_spread}, wanted is a number from 0 to below window")
         if self.window_spread and self.k2 != self.window:
             raise ValueError(f"k2 is {self.k2} with windows of varying length, wanted is window, {self.window}")
+        if self.keep == "last" and self.patience is not None:
+            raise ValueError(f"patience is {self.patience} with keep: last, which never stops early: null is wanted")
         if self.clip <= 0:
             raise ValueError(f"clip is {self.clip}, wanted is a number above 0")
         if not self.carry and self.k2 != self.window:

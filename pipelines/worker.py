@@ -241,7 +241,8 @@ class _Training:
         if self.recorder:
             self.recorder.add(self.state.update, self._seconds(), {f"validation/{k}": v for k, v in metrics.items()})
         progress.scores.append(score)
-        if progress.best is not None and not _better(score, progress.best, self.direction):
+        better = progress.best is None or _better(score, progress.best, self.direction)
+        if job.train.keep == "best" and not better:
             progress.waited += 1
             return
         progress.best, progress.best_metrics = score, metrics

@@ -62,7 +62,6 @@ ALLOWED_IN_CORE = {
     "ctc_alignment": (),
     "warping": (),
     "ngrams": (),
-    "fusion": ("bptt", "lanes"),
     "log_mel": (),
     "inspect": ("cells", "lanes", "bptt", "optim"),
     "optim": (),

@@ -23,6 +23,9 @@ class Data:
     max_frames: int
     too_long: Literal["thin", "refuse"]
     """Longer sequences: `max_frames` of their frames, evenly spread, or bad records."""
+    validation: Literal["apart", "seen"]
+    """Of MSR Action3D. `apart`: the held-out subject only validates. `seen`: it trains as well, for the last training
+    of settings that were chosen on subjects held out before (then `train.keep: last`)."""
 
     def __post_init__(self) -> None:
         if self.max_frames < 1:

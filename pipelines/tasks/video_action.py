@@ -20,29 +20,30 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pipelines.parsers import msr_action3d, paths, videos
 from pipelines.parsers.videos import Data, Sequence
-from pipelines.tasks import BadRecord, Counts, Item, Matrix, Picture, Row, Sidecar, Simple, Sums, Table, Where
+from pipelines.tasks import BadRecord, Counts, Item, Matrix, Row, Sidecar, Simple, Sums, Table, Where
 from rnn_core import arrow, bptt
 from rnn_core.arrow import SPLITS
 from rnn_core.config import from_mapping, to_mapping
 from rnn_core.errors import DataError
 from rnn_core.lanes import Windows
-from rnn_core.metrics import classes
+from rnn_core.metrics.classified import Classified
 from rnn_core.models import classification
 from rnn_core.networks import Network
 from rnn_core.readouts import sequences
 
 KIND = "classification"
-METRICS: dict[str, Literal["max", "min"]] = {"accuracy": "max", "macro_f1": "max"}
+METRICS: dict[str, Literal["max", "min"]] = {"accuracy": "max", "f1": "max", "calibration_error": "min"}
 RAW: Literal["items"] = "items"
 INPUT: Literal["file"] = "file"
 SIMPLE = ("time_average",)
 REQUIREMENTS = ("Pillow",)
 ENDINGS = {"skeletons": ("txt",), "sheets": ("png", "bmp", "tif", "webp", "jpg"), "paths": ("csv",)}
 HELD_OUT = 9
-"""The subject of MSR Action3D whose videos validate; the other odd ones train, the even ones test."""
+"""The subject of MSR Action3D that validates (`data.validation`); the other odd ones train, the even ones test."""
 PATHS, PATH_CLASSES = "point_history.csv", "point_history_classifier_label.csv"
 WORST = 20
 ANSWER_LANES = 16
@@ -54,8 +55,8 @@ def items(raw: Path, dataset: str, files: Mapping[str, Path] | None, data: Data)
     if dataset == "msr_action3d":
         for path in sorted(raw.glob("*.txt")):
             action, subject = msr_action3d.action_and_subject(path.name)
-            split = "test" if subject % 2 == 0 else "validation" if subject == HELD_OUT else "train"
-            yield Item(path.name, (path,), split, {"label": action})
+            for split in _splits(subject, data):
+                yield Item(path.name, (path,), split, {"label": action})
     elif dataset == "hand_gesture_point_history":
         names = (raw / PATH_CLASSES).read_text(encoding="utf-8-sig").split("\n")
         yield Item(PATHS, (raw / PATHS,), None, {"names": [name.strip() for name in names if name.strip()]})
@@ -111,6 +112,15 @@ def raw_example(given: bytes, sidecar: Sidecar) -> Sequence:
     return Sequence("input", "", videos.frames_of(given, "input", data))
 
 
+def _splits(subject: int, data: Data) -> list[str]:
+    """Those that a subject's videos of MSR Action3D belong to."""
+    if subject % 2 == 0:
+        return ["test"]
+    if subject != HELD_OUT:
+        return ["train"]
+    return ["validation"] if data.validation == "apart" else ["train", "validation"]
+
+
 def _own_items(raw: Path, split: str, place: Path, data: Data) -> Iterator[Item]:
     """The files of a split in the order of their names."""
     if data.format == "paths":
@@ -161,51 +171,43 @@ def sizes(config: classification.Config, sidecar: Sidecar) -> classification.Siz
 
 
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
-    """The confusion of the classes, and the loss."""
-    size = len(sidecar["classes"])
-    counts_VV, loss = np.zeros((size, size)), 0.0
-    for _, labels_N, log_p_NV in _judged(network, windows):
-        counts_VV += classes.confusion(labels_N, log_p_NV.argmax(axis=1), size)
-        loss -= float(log_p_NV[np.arange(len(labels_N)), labels_N].sum())
-    return {"counts": torch.from_numpy(counts_VV), "loss": torch.tensor(loss, dtype=torch.float64)}
+    classified = Classified(len(sidecar["classes"]))
+    for _, log_p_NV, labels_N in _judged(network, windows):
+        classified.add(log_p_NV, labels_N)
+    return classified.sums
 
 
 def metrics(sums: Sums, sidecar: Sidecar) -> dict[str, float]:
-    counts_VV = sums["counts"].numpy()
-    return {"loss": float(sums["loss"] / sums["counts"].sum())} | _scores(counts_VV)
+    return Classified(len(sidecar["classes"]), sums).metrics()
 
 
 def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
-    """What share of each class was found, and which was taken for which."""
-    rows = [
+    """What share of each class was found, which was taken for which, and how sure was how often right."""
+    confusion_VV = sums["confusion"]
+    found: Table = [
         {"class": name, "videos": int(row_V.sum()), "found": 100 * float(row_V[index] / row_V.sum())}
-        for index, (name, row_V) in enumerate(zip(sidecar["classes"], sums["counts"], strict=True))
+        for index, (name, row_V) in enumerate(zip(sidecar["classes"], confusion_VV, strict=True))
         if row_V.sum() > 0
     ]
-    return {"found_by_class": rows, "confusion": Matrix(list(sidecar["classes"]), sums["counts"])}
+    reliability = Classified(len(sidecar["classes"]), sums).reliability()
+    confusion = Matrix(list(sidecar["classes"]), confusion_VV)
+    return {"found_by_class": found, "confusion": confusion, "reliability": reliability}
 
 
-def analysis(
-    network: Network, windows: Windows, columns: arrow.Columns, sidecar: Sidecar
-) -> dict[str, Table | Matrix | Picture]:
+def analysis(network: Network, windows: Windows, columns: arrow.Columns, sidecar: Sidecar) -> dict[str, Table | Matrix]:
     """The videos with the largest loss."""
-    rows = []
-    for examples_N, labels_N, log_p_NV in _judged(network, windows):
-        for example, label, log_p_V in zip(examples_N, labels_N, log_p_NV, strict=True):
-            rows.append((-log_p_V[label], int(example), int(label), int(log_p_V.argmax())))
-    names, frames_N = columns["name"], columns.steps()
-    return {
-        "worst": [
-            {
-                "video": bytes(names[example]).decode(),
-                "frames": int(frames_N[example]),
-                "right": sidecar["classes"][label],
-                "answered": sidecar["classes"][answered],
-                "loss": round(float(loss), 4),
-            }
-            for loss, example, label, answered in sorted(rows, reverse=True)[:WORST]
-        ]
-    }
+    judged: dict[int, tuple[float, int]] = {}
+    for rows_N, log_p_NV, labels_N in _judged(network, windows):
+        losses_N = -log_p_NV.gather(1, labels_N[:, None])[:, 0]
+        pairs = zip(losses_N.tolist(), log_p_NV.argmax(1).tolist(), strict=True)
+        judged |= dict(zip(rows_N.tolist(), pairs, strict=True))
+    names, labels, frames_N, videos_N = sidecar["classes"], columns["label"], columns.steps(), columns["name"]
+    worst: Table = [
+        {"loss": round(loss, 4), "right": names[labels[row]], "answered": names[answered]}
+        | {"frames": int(frames_N[row]), "video": bytes(videos_N[row]).decode()}
+        for row, (loss, answered) in sorted(judged.items(), key=lambda item: -item[1][0])[:WORST]
+    ]
+    return {"largest_loss": worst}
 
 
 def answers(network: Network, inputs: list[bytes], sidecar: Sidecar) -> list[dict[str, Any]]:
@@ -218,12 +220,13 @@ def answers(network: Network, inputs: list[bytes], sidecar: Sidecar) -> list[dic
     window = int(columns.steps().max())
     filling = classification.filling(columns, lanes=lanes, window=window, seed=None, carries=False)
     windows = Windows(filling=filling, assemble=classification.assemble(columns), lanes=slice(0, lanes))
-    found: dict[int, dict[str, Any]] = {}
-    for examples_N, _, log_p_NV in _judged(network, windows):
-        for example, p_V in zip(examples_N, np.exp(log_p_NV), strict=True):
-            probabilities = {name: float(p) for name, p in zip(sidecar["classes"], p_V, strict=True)}
-            found[int(example)] = {"class": sidecar["classes"][p_V.argmax()], "probabilities": probabilities}
-    return [found[number] for number in range(len(inputs))]
+    names, found = sidecar["classes"], dict[int, list[float]]()
+    for rows_N, log_p_NV, _ in _judged(network, windows):
+        found |= dict(zip(rows_N.tolist(), log_p_NV.exp().tolist(), strict=True))
+    return [
+        {"class": names[np.argmax(found[row])], "probabilities": dict(zip(names, found[row], strict=True))}
+        for row in range(len(inputs))
+    ]
 
 
 def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, Simple]:
@@ -234,32 +237,33 @@ def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, S
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    features = {split: _time_average(columns) for split, columns in splits.items()}
-    fitted = {
-        strength: make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000)).fit(
-            features["train"], splits["train"]["label"]
-        )
-        for strength in STRENGTHS
-    }
-    reached = {c: one.score(features["validation"], splits["validation"]["label"]) for c, one in fitted.items()}
+    x = {split: _time_average(columns) for split, columns in splits.items()}
+    y = {split: columns["label"].astype(np.int64) for split, columns in splits.items()}
+    names = {split: [bytes(name) for name in columns["name"]] for split, columns in splits.items()}
+    # The choice is made without the validation data, also where they train in the end (`data.validation: seen`).
+    apart = ~np.isin(names["train"], names["validation"])
+    reached = {}
+    for strength in STRENGTHS:
+        fitted = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+        fitted.fit(x["train"][apart], y["train"][apart])
+        reached[strength] = fitted.score(x["validation"], y["validation"])
     best = max(reached, key=reached.__getitem__)
-    answered_N = fitted[best].predict(features["test"])
-    counts_VV = classes.confusion(splits["test"]["label"], answered_N, len(sidecar["classes"]))
-    return {"time_average": Simple(_scores(counts_VV), f"logistic regression, C = {best} of {STRENGTHS}")}
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=best, max_iter=2000)).fit(x["train"], y["train"])
+    classified = Classified(len(sidecar["classes"]))
+    log_p_NV = torch.from_numpy(fitted.predict_log_proba(x["test"]))
+    classified.add(log_p_NV, torch.from_numpy(y["test"]))
+    chosen = f"logistic regression on means over time; on validation data, of C in {STRENGTHS}: {best}"
+    return {"time_average": Simple(classified.metrics(), chosen)}
 
 
-def _judged(network: Network, windows: Windows) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """examples_N, labels_N and log_probabilities_NV of each window's sequences."""
+@torch.no_grad()
+def _judged(network: Network, windows: Windows) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Rows, log-probabilities_NV (float64) and labels of each window's sequences, on the CPU."""
     for window, hidden_TBH in bptt.read(network, windows, network.initial_carry(windows.width)):
         where = sequences(window.starts_TB, window.valid_TB)
-        with torch.no_grad():
-            log_p_NV = network.head.predict(window, hidden_TBH).double().log_softmax(1)
-        examples_N, labels_N = (where.at_first(window.fields[name]) for name in ("row_TB", "label_TB"))
-        yield examples_N.cpu().numpy(), labels_N.cpu().numpy(), log_p_NV.cpu().numpy()
-
-
-def _scores(counts_VV: NDArray[Any]) -> dict[str, float]:
-    return {"accuracy": classes.accuracy(counts_VV), "macro_f1": classes.macro_f1(counts_VV)}
+        log_p_NV = network.head.predict(window, hidden_TBH).double().log_softmax(1).cpu()
+        rows_N, labels_N = (where.at_first(window.fields[name]).cpu() for name in ("row_TB", "label_TB"))
+        yield rows_N, log_p_NV, labels_N
 
 
 def _time_average(columns: arrow.Columns) -> NDArray[Any]:

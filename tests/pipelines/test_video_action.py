@@ -18,9 +18,9 @@ from rnn_core.config import from_mapping
 from rnn_core.errors import ConfigError, DataError
 
 VIDEO = tasks.load("video_action")
-SHEETS = {"format": "sheets", "frame_size": 4, "max_frames": 9, "too_long": "thin"}
-SKELETONS = {"format": "skeletons", "frame_size": None, "max_frames": 9, "too_long": "refuse"}
-PATHS = {"format": "paths", "frame_size": None, "max_frames": 16, "too_long": "refuse"}
+SHEETS = {"format": "sheets", "frame_size": 4, "max_frames": 9, "too_long": "thin", "validation": "apart"}
+SKELETONS = {"format": "skeletons", "frame_size": None, "max_frames": 9, "too_long": "refuse", "validation": "apart"}
+PATHS = {"format": "paths", "frame_size": None, "max_frames": 16, "too_long": "refuse", "validation": "apart"}
 MODEL = {
     **{"cell": "gru", "hidden_size": 6, "num_layers": 1, "input_dropout": 0.0, "dropout": 0.0},
     **{"embedding_size": 5, "bidirectional": True, "read_out": "max", "step_dropout": 0.0, "images": {"channels": 4}},
@@ -111,6 +111,9 @@ def test_msr_action3d_by_subject(tmp_path: Path) -> None:
     data = from_mapping(VIDEO.Data, SKELETONS, "data")
     found = [(i.split, i.about["label"]) for i in VIDEO.items(tmp_path, "msr_action3d", None, data)]
     assert found == [("train", "high arm wave"), ("test", "high arm wave"), ("validation", "pick up and throw")]
+    seen = from_mapping(VIDEO.Data, {**SKELETONS, "validation": "seen"}, "data")
+    splits = [item.split for item in VIDEO.items(tmp_path, "msr_action3d", None, seen)]
+    assert splits == ["train", "test", "train", "validation"]
     write(tmp_path / "a21_s01_e01_skeleton3D.txt", b"x")
     with pytest.raises(DataError, match="a21_s01_e01_skeleton3D.txt: not a name of this data set"):
         list(VIDEO.items(tmp_path, "msr_action3d", None, data))
@@ -162,8 +165,8 @@ def test_scores_tables_and_answers_agree(raw: Path, tmp_path: Path) -> None:
     windows = windows_of(model, tmp_path / "arrow", settings)
     sums = VIDEO.measure(network, windows, sidecar)
     scores = VIDEO.metrics(sums, sidecar)
-    worst = VIDEO.analysis(network, windows, columns, sidecar)["worst"]
-    assert sums["counts"].sum(1).tolist() == [4, 3]
+    worst = VIDEO.analysis(network, windows, columns, sidecar)["largest_loss"]
+    assert sums["confusion"].sum(1).tolist() == [4, 3]
     assert [row["loss"] for row in worst] == sorted((row["loss"] for row in worst), reverse=True)
     assert np.mean([row["loss"] for row in worst]) == pytest.approx(scores["loss"], abs=1e-4)
     assert 100 * np.mean([row["right"] == row["answered"] for row in worst]) == pytest.approx(scores["accuracy"])
@@ -193,4 +196,5 @@ def test_the_simple_baseline_finds_what_needs_no_order(raw: Path, tmp_path: Path
     preprocess(raw, tmp_path / "arrow", "video_action", {**SHEETS, "max_bad_share": 0.0}, suite="s", dataset="d")
     splits = {split: arrow.read_split(tmp_path / "arrow", split, VIDEO.KIND) for split in arrow.SPLITS}
     found = VIDEO.simple(splits, files.read_json(tmp_path / "arrow/sidecar.json"))
-    assert found["time_average"].scores == {"accuracy": 100.0, "macro_f1": 100.0}
+    scores = found["time_average"].scores
+    assert (scores["accuracy"], scores["f1"]) == (100.0, 100.0)
