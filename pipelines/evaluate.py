@@ -64,7 +64,7 @@ def measure(block: params.Block, training: params.Training, folder: Path, arrow:
         tables |= model.task.analysis(model.network, windows, columns, model.sidecar)
     out.mkdir()
     title = f"{block.name}, {training.name}, test data"
-    if training.name == params.RECURRENT:
+    if training.name == networks.chosen(folder.parent):
         tables |= inside.look(model, arrow, training.train, out, title)
     lay_out(tables, out, title)
     scores = model.task.metrics(sums, model.sidecar)

@@ -5,8 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_core.metrics import classes
-
 BINS = 15
 """Of confidence, equally wide, for the calibration error (Guo et al. 2017: On calibration of modern networks)."""
 
@@ -15,15 +13,15 @@ class Classified:
     """Sums over classified examples: `confusion` (right, answered), `loss`, and by bin of confidence `count`,
     `confidence` and `right`. Float64."""
 
-    def __init__(self, num_classes: int, sums: dict[str, Tensor] | None = None):
+    def __init__(self, classes: int, sums: dict[str, Tensor] | None = None):
         """
         Args:
-            num_classes: V.
+            classes: V.
             sums: of a former one, perhaps of several added.
         """
-        self._classes = num_classes
+        self._classes = classes
         self.sums = sums or {
-            "confusion": torch.zeros(num_classes, num_classes, dtype=torch.float64),
+            "confusion": torch.zeros(classes, classes, dtype=torch.float64),
             "loss": torch.zeros((), dtype=torch.float64),
             **{name: torch.zeros(BINS, dtype=torch.float64) for name in ("count", "confidence", "right")},
         }
@@ -46,12 +44,15 @@ class Classified:
 
     def metrics(self) -> dict[str, float]:
         """loss (nats); accuracy, f1 (of each class, their mean) and calibration_error in percent."""
-        counts_VV, total = self.sums["confusion"].numpy(), self.sums["confusion"].sum()
+        confusion_VV, total = self.sums["confusion"], self.sums["confusion"].sum()
+        both_V = confusion_VV.sum(0) + confusion_VV.sum(1)
+        occurs_V = both_V > 0
+        f1_V = 2 * confusion_VV.diagonal()[occurs_V] / both_V[occurs_V]
         gaps = (self.sums["confidence"] - self.sums["right"]).abs().sum()
         return {
             "loss": float(self.sums["loss"] / total),
-            "accuracy": classes.accuracy(counts_VV),
-            "f1": classes.macro_f1(counts_VV),
+            "accuracy": 100 * float(confusion_VV.trace() / total),
+            "f1": 100 * float(f1_V.mean()),
             "calibration_error": 100 * float(gaps / total),
         }
 

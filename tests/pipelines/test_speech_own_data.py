@@ -45,8 +45,8 @@ def mine(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, out: Path, sizes: Sizes = Sizes(), **changes) -> dict:
-    options = {"suite": "sample", "dataset": "mine", "processes": 1, "sizes": sizes}
+def run(folder: Path, out: Path, sizes: Sizes | None = None, **changes) -> dict:
+    options = {"suite": "sample", "dataset": "mine", "processes": 1, "sizes": sizes or Sizes()}
     return preprocess.preprocess(folder, out, "speech_recognition", {**DATA, **changes}, **options)
 
 
