@@ -31,9 +31,10 @@ ALLOWED_IN_CORE = {
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": ("products",),
     "word_vectors": (),
+    "transfer": (),
     "models": (
         *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding"),
-        *("lanes", "buckets", "arrow", "readouts", "spelling", "word_vectors"),
+        *("lanes", "buckets", "arrow", "readouts", "spelling", "transfer", "word_vectors"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
