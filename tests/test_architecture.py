@@ -31,9 +31,10 @@ ALLOWED_IN_CORE = {
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": (),
     "word_vectors": (),
+    "transfer": (),
     "models": (
         *("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
-        *("readouts", "scaling", "series", "word_vectors"),
+        *("readouts", "scaling", "series", "transfer", "word_vectors"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts", "scaling"),
