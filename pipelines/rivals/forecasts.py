@@ -26,7 +26,7 @@ RIVALS = (SEASONAL_NAIVE, *MODELS)
 LONGEST = {"auto_ets": 24, "auto_theta": 24}
 """A season of more steps is none to these methods."""
 LEAST = 10
-"""Values that a model is fitted to."""
+"""Values beyond a season that a model is fitted to."""
 
 
 def forecasts(
@@ -34,7 +34,7 @@ def forecasts(
 ) -> Array:
     """Quantiles of the next steps at each origin, (origins, steps, levels).
 
-    The seasonal naive ones, all equal, where a method finds no model: a constant, or less than two seasons.
+    The seasonal naive ones, all equal, where a method finds no model: a constant, or little more than a season.
 
     Args:
         name: one of RIVALS.
@@ -43,7 +43,7 @@ def forecasts(
     """
     season = 1 if season > LONGEST.get(name, season) else season
     first = values[: origins[0]]
-    if name == SEASONAL_NAIVE or len(first) < max(2 * season, LEAST) or np.ptp(first) == 0:
+    if name == SEASONAL_NAIVE or len(first) < season + LEAST or np.ptp(first) == 0:
         points = np.stack([seasonal_naive(values[:origin], season, steps) for origin in origins])
         return np.repeat(points[:, :, None], len(levels), axis=2)
     return _by_library(MODELS[name], values, origins, season, steps, levels)

@@ -80,8 +80,7 @@ class Shops:
         count = len(self.demands)
         off = (1 - self.keep_demand) / max(count - 1, 1)
         demand = np.full((count, count), off) + np.eye(count) * (self.keep_demand - off)
-        transitions: Array = np.kron(np.eye(len(self.states) // count), demand).astype(np.float64)
-        return transitions
+        return np.asarray(np.kron(np.eye(len(self.states) // count), demand), np.float64)
 
     def means(self, days: NDArray[np.int64], promotions_ND: NDArray[np.int64]) -> Array:
         """Of the sales of N shops on these days in each state, (N, days, states)."""
