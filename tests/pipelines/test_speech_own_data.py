@@ -45,8 +45,8 @@ def mine(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, out: Path, sizes: Sizes = Sizes(), **changes) -> dict:
-    options = {"suite": "sample", "dataset": "mine", "processes": 1, "sizes": sizes}
+def run(folder: Path, out: Path, sizes: Sizes | None = None, **changes) -> dict:
+    options = {"suite": "sample", "dataset": "mine", "processes": 1, "sizes": sizes or Sizes()}
     return preprocess.preprocess(folder, out, "speech_recognition", {**DATA, **changes}, **options)
 
 
@@ -82,7 +82,7 @@ def test_bad_recordings_are_put_aside(mine: Path, tmp_path: Path) -> None:
         ("wav/train1.wav", "an empty file"),
         ("wav/stray.wav", "a recording without transcript"),
     ]
-    with pytest.raises(DataError, match="bad records"):
+    with pytest.raises(DataError, match="first of 3 bad of 7 records"):
         run(mine, tmp_path / "strict", max_bad_share=0.001)
     assert not (tmp_path / "strict").exists()
 
