@@ -32,9 +32,10 @@ ALLOWED_IN_CORE = {
     "attention": (),
     "augmentation": ("dropout", "lanes"),
     "word_vectors": (),
+    "transfer": (),
     "models": (
         *("cells", "kernels", "layers", "dropout", "attention", "lanes", "arrow", "spelling", "products"),
-        *("augmentation", "readouts", "word_vectors"),
+        *("augmentation", "readouts", "transfer", "word_vectors"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),
