@@ -82,7 +82,7 @@ def test_bad_recordings_are_put_aside(mine: Path, tmp_path: Path) -> None:
         ("wav/train1.wav", "an empty file"),
         ("wav/stray.wav", "a recording without transcript"),
     ]
-    with pytest.raises(DataError, match="bad of"):
+    with pytest.raises(DataError, match="first of 3 bad of 7 records"):
         run(mine, tmp_path / "strict", max_bad_share=0.001)
     assert not (tmp_path / "strict").exists()
 
