@@ -172,13 +172,15 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
 
 def analysis(network: Network, windows: Windows, columns: arrow.Columns, sidecar: Sidecar) -> dict[str, Table | Matrix]:
     """The sentences with the largest loss, and the accuracy by length."""
-    losses, right = np.zeros(columns.num_rows), np.zeros(columns.num_rows)
+    losses, answered = np.zeros(columns.num_rows), np.zeros(columns.num_rows, np.int64)
     for rows_N, logits_NV, labels_N in _read(network, windows):
         losses[rows_N] = -logits_NV.log_softmax(1).gather(1, labels_N[:, None])[:, 0].numpy()
-        right[rows_N] = (logits_NV.argmax(1) == labels_N).numpy()
+        answered[rows_N] = logits_NV.argmax(1).numpy()
     names, labels = sidecar["label_names"], columns["label"]
+    right = answered == labels
     worst = [
-        {"loss": round(losses[row], 3), "right": names[labels[row]], "text": _text(columns["tokens"][row], sidecar)}
+        {"loss": round(losses[row], 3), "right": names[labels[row]], "answered": names[answered[row]]}
+        | {"text": _text(columns["tokens"][row], sidecar)}
         for row in losses.argsort()[::-1][:WORST]
     ]
     # Lengths by powers of two: 1, 2-3, 4-7, ...

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, f1_score
 
-from pipelines import networks, tasks
+from pipelines import networks, preprocess, tasks
 from pipelines.tasks import BadRecord, Matrix, Where
 from rnn_core import arrow
 from rnn_core.config import from_mapping
@@ -175,6 +175,22 @@ def test_a_training_may_begin_with_word_vectors(tmp_path, capsys):
     assert torch.equal(weight[2].argsort(), torch.arange(6))
     assert "1 of 7 words begin with vectors" in capsys.readouterr().out
     TASK.begin(made, SETTINGS, SIDECAR, tmp_path)
+
+
+def test_a_user_s_file_is_split_and_its_bad_lines_are_put_aside(tmp_path):
+    (tmp_path / "raw").mkdir()
+    lines = [f"review {i} of this film\t{'up' if i % 2 else 'down'}\n" for i in range(300)]
+    (tmp_path / "raw/mine.tsv").write_text("".join(lines) + "no label\n", newline="\r\n")
+    data = {"from": "mine.tsv", "max_bad_share": 1.0, "labels": {"down": "bad", "up": "good"}, "lowercase": False}
+    data |= {"max_length": 9, "too_long": "refuse"}
+    summary = preprocess.preprocess(
+        tmp_path / "raw", tmp_path / "arrow", "sentiment", data, suite="sample", dataset="mine", processes=1
+    )
+    assert sum(numbers["rows"] for numbers in summary["splits"].values()) == 300
+    assert sum(numbers["bad_records"] for numbers in summary["splits"].values()) == 1
+    train = arrow.read_split(tmp_path / "arrow", "train", TASK.KIND)
+    assert set(train["label"].tolist()) == {0, 1}
+    assert set(train.steps().tolist()) == {5}
 
 
 @pytest.mark.parametrize(("key", "value"), [("labels", {"0": "x"}), ("max_length", 0), ("too_long", "split")])
