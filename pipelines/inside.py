@@ -14,6 +14,8 @@ from pipelines import networks, params, pictures
 from pipelines.tasks import Sidecar, Table
 from rnn_core import inspect
 from rnn_core.arrow import Columns, read_split
+from rnn_core.heads.adaptive import AdaptiveHead
+from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.inspect import Example
 from rnn_core.lanes import Windows
 from rnn_core.models import KINDS
@@ -55,14 +57,16 @@ KINDS_WORDS = {
     "tagging": Words("words_TB", "words", "tags"),
 }
 """The kinds that are looked into."""
+STEP_HEADS = (SoftmaxHead, AdaptiveHead)
+"""One class of several at each step by itself."""
 
 
 def look(model: networks.Model, arrow: Path, train: params.Train, folder: Path, title: str) -> dict[str, Table]:
     """The pictures into `folder`; the numbers in them, and the examples of smallest and largest loss, as tables.
 
-    A kind that has no words for its steps has none.
+    A kind that has no words for its steps has none, nor a head whose loss is not a sum over steps.
     """
-    if model.task.KIND not in KINDS_WORDS:
+    if model.task.KIND not in KINDS_WORDS or not isinstance(model.network.head, STEP_HEADS):
         return {}
     columns = read_split(arrow, "test", model.task.KIND)
     short = _windows(model, columns, train.carry, train.window, LANES)
@@ -156,7 +160,7 @@ def _truncation(model: networks.Model, windows: Windows, train: params.Train, pa
     newest = range(last, max(last - UPDATES, last // 2), -1)
     if not (train.carry and newest):
         return []
-    k2s = {k1 * factor for factor in (1, 2, 3, 4, 6, 8, 12, 16) if factor <= last // 2 + 1}
+    k2s = {k1 * factor for factor in (1, 2, 3, 4, 6, 8, 12, 16) if factor <= max(1, 3 * last // 4)}
     costs = inspect.truncation(model.network, windows, newest, k2s)
     pictures.truncation(costs, BOUND, train.k2, model.about["model"]["cell"], path, title)
     suggested = inspect.enough(costs, BOUND)

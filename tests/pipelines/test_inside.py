@@ -85,6 +85,13 @@ def test_sentences_are_looked_into(tmp_path, changes):
         assert row["steps"] == len(row["answered"].split())
 
 
+def test_a_head_of_another_kind_is_left_alone(stream, tmp_path):
+    model = model_of("language_model", small.MODEL, files.read_json(stream / "sidecar.json"))
+    model.network.head = torch.nn.Identity()
+    assert inside.look(model, stream, train_of(), tmp_path, "title") == {}
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_each_cell_has_a_look_of_its_own():
     assert set(CELL_LOOKS) == set(CELLS)
     assert len(set(CELL_LOOKS.values())) == len(CELLS)
