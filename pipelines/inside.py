@@ -14,6 +14,8 @@ from pipelines import networks, params, pictures
 from pipelines.tasks import Sidecar, Table
 from rnn_core import inspect
 from rnn_core.arrow import Columns, read_split
+from rnn_core.heads.adaptive import AdaptiveHead
+from rnn_core.heads.softmax import SoftmaxHead
 from rnn_core.inspect import Example
 from rnn_core.lanes import Windows
 from rnn_core.models import KINDS
@@ -55,26 +57,31 @@ KINDS_WORDS = {
     "tagging": Words("words_TB", "words", "tags"),
 }
 """The kinds that are looked into."""
+STEP_HEADS = (SoftmaxHead, AdaptiveHead)
+"""One class of several at each step by itself."""
 
 
 def look(model: networks.Model, arrow: Path, train: params.Train, folder: Path, title: str) -> dict[str, Table]:
-    """The pictures into `folder`; the examples with the smallest and the largest loss as a table.
+    """The pictures into `folder`; the numbers in them, and the examples of smallest and largest loss, as tables.
 
-    A kind that has no words for its steps has neither.
+    A kind that has no words for its steps has none, nor a head whose loss is not a sum over steps.
     """
-    if model.task.KIND not in KINDS_WORDS:
+    if model.task.KIND not in KINDS_WORDS or not isinstance(model.network.head, STEP_HEADS):
         return {}
     columns = read_split(arrow, "test", model.task.KIND)
     short = _windows(model, columns, train.carry, train.window, LANES)
     wide = _windows(model, columns, train.carry, FLOW_STEPS, LANES) if train.carry else short
     long = _windows(model, columns, train.carry, FLOW_STEPS, FEW_LANES) if train.carry else short
-    _flow(model, wide, train.carry, folder / "gradient_flow.png", title)
-    _reach(model, long, folder / "memory_reach.png", title)
-    if train.carry:
-        _truncation(model, short, train.k2, folder / "truncation.png", title)
+    tables = {
+        "gradient_flow": _flow(model, wide, train.carry, folder / "gradient_flow.png", title),
+        "memory_reach": _reach(model, long, folder / "memory_reach.png", title),
+        "truncation": _truncation(model, short, train, folder / "truncation.png", title),
+    }
     examples = inspect.examples(model.network, short, _count(short))
     _steps(model, short, examples, folder, title)
-    return {"examples_by_loss": _table(model, short, examples)}
+    return {name: table for name, table in tables.items() if table} | {
+        "examples_by_loss": _table(model, short, examples)
+    }
 
 
 def _windows(model: networks.Model, columns: Columns, carry: bool, window: int, most: int) -> Windows:
@@ -102,13 +109,13 @@ def _carry(network: Any, windows: Windows, number: int) -> Any:
     return carry
 
 
-def _flow(model: networks.Model, windows: Windows, carry: bool, path: Path, title: str) -> None:
+def _flow(model: networks.Model, windows: Windows, carry: bool, path: Path, title: str) -> Table:
     number = min(1, windows.per_epoch - 1) if carry else 0
     window = windows(number)
     length = len(window.starts_TB)
     # A stream has its past in the window: the losses are those of its last quarter.
     begin = 3 * length // 4 if carry else 0
-    steps = range(begin, length, max(1, (length - begin) // FLOW_LOSSES))
+    steps = range(length - 1, begin - 1, -max(1, (length - begin) // FLOW_LOSSES))
     cell = model.about["model"]["cell"]
     compared = [(cell, True, model.network), *((name, False, _untrained(model, name)) for name in UNTRAINED)]
     lines = [
@@ -118,6 +125,13 @@ def _flow(model: networks.Model, windows: Windows, carry: bool, path: Path, titl
         for name, trained, network in compared
     ]
     pictures.gradient_flow(lines, path, title)
+    return [
+        {"cell": line.cell, "trained": line.trained, "reverse": flow.reverse, "k": k}
+        | {"norm_by_state": float(by_state), "norm_by_h": float(by_h), "pairs": int(pairs)}
+        for line in lines
+        for flow in line.flows
+        for k, (by_state, by_h, pairs) in enumerate(zip(flow.state_K, flow.h_K, flow.pairs_K, strict=True), 1)
+    ]
 
 
 def _untrained(model: networks.Model, cell: str) -> Any:
@@ -128,7 +142,7 @@ def _untrained(model: networks.Model, cell: str) -> Any:
         return networks.build(model.task, settings, model.sidecar).eval().requires_grad_(False)
 
 
-def _reach(model: networks.Model, windows: Windows, path: Path, title: str) -> None:
+def _reach(model: networks.Model, windows: Windows, path: Path, title: str) -> Table:
     count = _count(windows)
     # Where a stream is cut less often than this, its uncut beginning tells.
     longest = windows.filling.window * count // 4 if windows.filling.carries else windows.filling.window
@@ -136,18 +150,24 @@ def _reach(model: networks.Model, windows: Windows, path: Path, title: str) -> N
     losses = {n: inspect.loss_when_cut(model.network, windows, count, n) for n in powers}
     uncut = inspect.loss_when_cut(model.network, windows, count, None)
     pictures.reach(losses, uncut, model.about["model"]["cell"], path, title)
+    return [{"cut_every": n, "loss_nats_per_step": loss} for n, loss in [*losses.items(), ("never", uncut)]]
 
 
-def _truncation(model: networks.Model, windows: Windows, k2: int, path: Path, title: str) -> None:
-    """Nothing where the stream is too short to compare."""
+def _truncation(model: networks.Model, windows: Windows, train: params.Train, path: Path, title: str) -> Table:
+    """Nothing where no state is carried, or the stream is too short to compare."""
     k1 = windows.filling.window
     last = min(windows.per_epoch - 1, max(4, FULL_STEPS // k1))
     newest = range(last, max(last - UPDATES, last // 2), -1)
-    if not newest:
-        return
-    k2s = {k1 * factor for factor in (1, 2, 3, 4, 6, 8, 12, 16) if factor <= last // 2 + 1}
+    if not (train.carry and newest):
+        return []
+    k2s = {k1 * factor for factor in (1, 2, 3, 4, 6, 8, 12, 16) if factor <= max(1, 3 * last // 4)}
     costs = inspect.truncation(model.network, windows, newest, k2s)
-    pictures.truncation(costs, BOUND, k2, model.about["model"]["cell"], path, title)
+    pictures.truncation(costs, BOUND, train.k2, model.about["model"]["cell"], path, title)
+    suggested = inspect.enough(costs, BOUND)
+    return [
+        {"k2": cost.k2, "angle_degrees": cost.angle, "length_error": cost.length, "suggested": cost.k2 == suggested}
+        for cost in costs
+    ]
 
 
 def _steps(model: networks.Model, windows: Windows, examples: list[Example], folder: Path, title: str) -> None:

@@ -15,8 +15,8 @@ from rnn_core.inspect import Flow
 from tests.pipelines import small_training as small
 from tests.pipelines.test_evaluate import TAGGER
 
-STREAM = {"examples_by_loss.csv", "gradient_flow.png", "memory_reach.png", "surprise.png", "truncation.png"}
-STREAM |= {"unrolled.png"}
+PICTURES = {"gradient_flow.png", "memory_reach.png", "surprise.png", "truncation.png", "unrolled.png"}
+TABLES = {"examples_by_loss", "gradient_flow", "memory_reach", "truncation"}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,12 @@ def test_a_stream_is_looked_into_and_nothing_is_changed(stream, tmp_path, cell):
     assert all(torch.equal(a, b) for a, b in zip(before, model.network.parameters(), strict=True))
     assert torch.equal(random, torch.get_rng_state())
     evaluate.lay_out(tables, tmp_path, "title")
-    assert {path.name for path in tmp_path.iterdir()} == STREAM
+    assert {path.name for path in tmp_path.iterdir()} == PICTURES | {f"{table}.csv" for table in TABLES}
+    (flows, reached) = tables["gradient_flow"], tables["memory_reach"]
+    assert [row["norm_by_state"] == 0 for row in flows if row["trained"]] == [cell == "memoryless"] * 128
+    assert {row["cell"] for row in flows} == {cell, "elman", "gru", "lstm"}
+    assert (len({row["loss_nats_per_step"] for row in reached}) == 1) == (cell == "memoryless")
+    assert sum(row["suggested"] for row in tables["truncation"]) <= 1
     rows = list(csv.DictReader((tmp_path / "examples_by_loss.csv").read_text().splitlines()))
     assert len(rows) == 2 * inside.RANKS
     losses = [float(row["loss_nats_per_step"]) for row in rows]
@@ -72,12 +77,19 @@ def test_sentences_are_looked_into(tmp_path, changes):
     model, out = model_of("pos_tagging", TAGGER | changes, sidecar), tmp_path / "out"
     out.mkdir()
     tables = inside.look(model, tmp_path / "arrow", train_of(carry=False, window=12, k2=12), out, "title")
-    assert {path.name for path in out.iterdir()} == STREAM - {"truncation.png", "examples_by_loss.csv"}
-    (rows,) = tables.values()
+    assert {path.name for path in out.iterdir()} == PICTURES - {"truncation.png"}
+    assert set(tables) == TABLES - {"truncation"}
     pairs = dict(zip(["dog", "$", "$$", "\u200b", "barks", "."], tasks.load("pos_tagging").TAGS, strict=False))
-    for row in rows:
+    for row in tables["examples_by_loss"]:
         assert row["right"].split() == [pairs[word] for word in row["inputs"].split(" ")]
         assert row["steps"] == len(row["answered"].split())
+
+
+def test_a_head_of_another_kind_is_left_alone(stream, tmp_path):
+    model = model_of("language_model", small.MODEL, files.read_json(stream / "sidecar.json"))
+    model.network.head = torch.nn.Identity()
+    assert inside.look(model, stream, train_of(), tmp_path, "title") == {}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_each_cell_has_a_look_of_its_own():
