@@ -31,9 +31,10 @@ ALLOWED_IN_CORE = {
     "layers": ("cells", "kernels", "dropout", "products"),
     "attention": ("products",),
     "word_vectors": (),
+    "transfer": (),
     "models": (
         *("cells", "kernels", "layers", "dropout", "products", "attention", "decoding", "lanes", "buckets", "arrow"),
-        *("spelling", "readouts", "word_vectors", "convolution", "illustrated", "images"),
+        *("spelling", "readouts", "transfer", "word_vectors", "convolution", "illustrated", "images"),
     ),
     "readouts": (),
     "heads": ("dropout", "lanes", "products", "readouts"),

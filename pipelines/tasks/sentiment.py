@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sums, Table, Where, by_count, split_files
-from rnn_core import arrow, bptt, word_vectors
+from rnn_core import arrow, bptt, transfer, word_vectors
 from rnn_core.errors import DataError
 from rnn_core.lanes import Windows
 from rnn_core.metrics.classified import Classified
@@ -143,10 +143,14 @@ def sizes(config: classification.Config, sidecar: Sidecar) -> classification.Siz
 
 
 def begin(network: Network, model: Mapping[str, Any], sidecar: Sidecar, root: Path) -> None:
-    """Word vectors, where the block names a file of them."""
+    """A language model, then word vectors, where the block names them; how many words were found is printed."""
+    weight, words = network.model.encoder.embedding.weight, sidecar["words"]
+    if model.get("start") is not None:
+        common = transfer.fill(weight, words, network.model.stack, transfer.Start(**model["start"]), root)
+        print(f"sentiment: {common} of {len(weight)} words begin with a language model's vectors", flush=True)
     if model.get("vectors") is not None:
-        vectors = word_vectors.Vectors(**model["vectors"])
-        word_vectors.fill(network.model.encoder.embedding.weight, sidecar["words"], vectors, root)
+        found = word_vectors.fill(weight, words, word_vectors.Vectors(**model["vectors"]), root)
+        print(f"sentiment: {found} of {len(weight)} words begin with vectors of a file", flush=True)
 
 
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
@@ -168,13 +172,15 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
 
 def analysis(network: Network, windows: Windows, columns: arrow.Columns, sidecar: Sidecar) -> dict[str, Table | Matrix]:
     """The sentences with the largest loss, and the accuracy by length."""
-    losses, right = np.zeros(columns.num_rows), np.zeros(columns.num_rows)
+    losses, answered = np.zeros(columns.num_rows), np.zeros(columns.num_rows, np.int64)
     for rows_N, logits_NV, labels_N in _read(network, windows):
         losses[rows_N] = -logits_NV.log_softmax(1).gather(1, labels_N[:, None])[:, 0].numpy()
-        right[rows_N] = (logits_NV.argmax(1) == labels_N).numpy()
+        answered[rows_N] = logits_NV.argmax(1).numpy()
     names, labels = sidecar["label_names"], columns["label"]
+    right = answered == labels
     worst = [
-        {"loss": round(losses[row], 3), "right": names[labels[row]], "text": _text(columns["tokens"][row], sidecar)}
+        {"loss": round(losses[row], 3), "right": names[labels[row]], "answered": names[answered[row]]}
+        | {"text": _text(columns["tokens"][row], sidecar)}
         for row in losses.argsort()[::-1][:WORST]
     ]
     # Lengths by powers of two: 1, 2-3, 4-7, ...

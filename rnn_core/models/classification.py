@@ -20,6 +20,7 @@ from rnn_core.lanes import Assemble, Pack, Positions, Window, Windows
 from rnn_core.layers import Stack, StackConfig
 from rnn_core.products import Linear
 from rnn_core.readouts import ReadOut
+from rnn_core.transfer import Start
 from rnn_core.word_vectors import Vectors
 
 PADDING, UNKNOWN = 0, 1
@@ -45,6 +46,8 @@ class Config(StackConfig):
     """Share of the target that goes to all classes alike, in training (Szegedy et al. 2016)."""
     vectors: Vectors | None = None
     """Word vectors that the embedding begins with."""
+    start: Start | None = None
+    """A language model that embedding and forward layers begin with; before `vectors`."""
     head: ClassVar[str] = "sequence"
 
     def __post_init__(self) -> None:

@@ -293,6 +293,13 @@ PUBLIC = [
         (204_577, 25_147, 25_094),
         (12_544, 2_001, 2_077),
     ),
+    (
+        "sst2",
+        "sentiment",
+        {"labels": {"0": "negative", "1": "positive"}, "lowercase": True, "max_length": 64, "too_long": "refuse"},
+        (128_096, 16_331, 33_653),
+        (6_920, 872, 1_821),
+    ),
 ]
 
 

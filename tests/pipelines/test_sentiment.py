@@ -1,5 +1,6 @@
 """The sentiment task: raw format, bad lines, rows, answers, what it measures and shows, the bag of words."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, f1_score
 
-from pipelines import networks, tasks
+from pipelines import networks, preprocess, tasks
 from pipelines.tasks import BadRecord, Matrix, Where
 from rnn_core import arrow
 from rnn_core.config import from_mapping
@@ -160,6 +161,36 @@ def test_the_bag_of_words_is_chosen_on_validation_data_and_knows_no_order():
     assert tuple(found) == TASK.SIMPLE
     assert found["bag_of_words"].scores["accuracy"] == pytest.approx(100 * 4 / 6), "all but those with `not`"
     assert "validation" in found["bag_of_words"].chosen
+
+
+def test_a_training_may_begin_with_word_vectors(tmp_path, capsys):
+    content = b"film 1 2 3 4 5 6\n"
+    (tmp_path / "v.txt").write_bytes(content)
+    vectors = {"path": "v.txt", "sha256": hashlib.sha256(content).hexdigest()}
+    made, before = model(vectors=vectors), model().state_dict()
+    TASK.begin(made, SETTINGS | {"vectors": vectors}, SIDECAR, tmp_path)
+    weight = made.model.encoder.embedding.weight
+    changed = (weight != before["model.encoder.embedding.weight"]).any(1)
+    assert changed.tolist() == [word == "film" for word in SIDECAR["words"]]
+    assert torch.equal(weight[2].argsort(), torch.arange(6))
+    assert "1 of 7 words begin with vectors" in capsys.readouterr().out
+    TASK.begin(made, SETTINGS, SIDECAR, tmp_path)
+
+
+def test_a_user_s_file_is_split_and_its_bad_lines_are_put_aside(tmp_path):
+    (tmp_path / "raw").mkdir()
+    lines = [f"review {i} of this film\t{'up' if i % 2 else 'down'}\n" for i in range(300)]
+    (tmp_path / "raw/mine.tsv").write_text("".join(lines) + "no label\n", newline="\r\n")
+    data = {"from": "mine.tsv", "max_bad_share": 1.0, "labels": {"down": "bad", "up": "good"}, "lowercase": False}
+    data |= {"max_length": 9, "too_long": "refuse"}
+    summary = preprocess.preprocess(
+        tmp_path / "raw", tmp_path / "arrow", "sentiment", data, suite="sample", dataset="mine", processes=1
+    )
+    assert sum(numbers["rows"] for numbers in summary["splits"].values()) == 300
+    assert sum(numbers["bad_records"] for numbers in summary["splits"].values()) == 1
+    train = arrow.read_split(tmp_path / "arrow", "train", TASK.KIND)
+    assert set(train["label"].tolist()) == {0, 1}
+    assert set(train.steps().tolist()) == {5}
 
 
 @pytest.mark.parametrize(("key", "value"), [("labels", {"0": "x"}), ("max_length", 0), ("too_long", "split")])
