@@ -89,3 +89,30 @@ def matrix(names: list[str], counts_VV: NDArray[np.float64], path: Path, title: 
     axis.set_title(title)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def fans(
+    titles: list[str],
+    histories: list[list[float]],
+    quantiles: list[NDArray[np.float64]],
+    actual: list[list[float]],
+    path: Path,
+    title: str,
+) -> None:
+    """A panel a forecast: what was seen, the median and the intervals (the wider, the lighter), and what came."""
+    figure, axes = pyplot.subplots(len(titles), 1, figsize=(10, 2.4 * len(titles)), squeeze=False, layout="constrained")
+    for axis, name, history, q_SQ, came in zip(axes[:, 0], titles, histories, quantiles, actual, strict=True):
+        ahead = range(1, len(q_SQ) + 1)
+        pairs = q_SQ.shape[1] // 2
+        for low in range(pairs):
+            axis.fill_between(ahead, q_SQ[:, low], q_SQ[:, -1 - low], color="#0072b2", alpha=0.5 / pairs, linewidth=0)
+        axis.plot(ahead, q_SQ[:, pairs], color="#0072b2", label="median")
+        axis.plot(range(1 - len(history), 1), history, color="black", label="seen")
+        axis.plot(ahead, came, color="#d55e00", label="came")
+        axis.set_title(name, fontsize=9)
+        axis.grid(alpha=0.3)
+    axes[0][0].legend(loc="upper left", fontsize=8)
+    axes[-1][0].set_xlabel("steps from the origin")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
