@@ -23,7 +23,7 @@ from pipelines.parsers.series import Array, Series, Unreadable
 from pipelines.parsers.splits import Cuts, Example, example, examples, with_calendar, without_gaps
 from pipelines.rivals import forecasts as rivals
 from pipelines.rivals.forecasts import RIVALS
-from pipelines.tasks import BadRecord, Counts, Item, Matrix, Row, Sidecar, Simple, Sums, Table, Where
+from pipelines.tasks import BadRecord, Counts, Fan, Item, Matrix, Row, Sidecar, Simple, Sums, Table, Where
 from rnn_core import arrow, rollout
 from rnn_core.config import from_mapping
 from rnn_core.errors import ConfigError, DataError
@@ -51,11 +51,12 @@ DRAWS, SEED = 200, 1
 """Sampled paths of a forecast, where the head has no formula."""
 WORST = 20
 """Forecasts shown of those that missed most."""
+PANELS = 6
 EXAMPLE_ROWS = 200
 ANSWER_LANES = 16
 SAME = 1e-9
 """A variance of this share of the squared mean is rounding."""
-TOLD = {"naive2": "naive2_TBS", "units": "unit_TB", "series": "series_TB", "seen": "age_TB"}
+TOLD = {"naive2": "naive2_TBS", "units": "unit_TB", "series": "series_TB", "seen": "age_TB", "past": "past_TBL"}
 """What is kept of an origin, and the field that says it."""
 UNKNOWN = "<unk>"
 SMALL = 1_000_000
@@ -222,7 +223,7 @@ def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
     """Of each origin: its forecast, what came, and what errors are measured by; 0 where another worker has it."""
     steps, origins = sidecar["data"]["horizon"], int(windows(0).fields["num_origins"])
     shapes = {"quantiles": (steps, len(LEVELS)), "targets": (steps,), "naive2": (steps,)}
-    shapes |= {"units": (), "series": (), "seen": ()}
+    shapes |= {"units": (), "series": (), "seen": (), "past": (len(sidecar["lags"]),)}
     sums = {name: torch.zeros(origins, *shape, dtype=torch.float64) for name, shape in shapes.items()}
     loss = torch.zeros(2, dtype=torch.float64)
     carry = network.initial_carry(windows.width)
@@ -258,8 +259,8 @@ def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, S
     return found
 
 
-def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
-    """Errors by steps ahead; the forecasts that missed most."""
+def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix | Fan]:
+    """Errors by steps ahead; the forecasts that missed most, and as pictures those and some of all."""
     found = _outcomes(sums)
     smape_O, mase_O, crps_O = (outcomes.mean(errors, 1) for errors in (found.smape_OS, found.mase_OS, found.crps_OS))
     worst = np.argsort(np.nan_to_num(mase_O, nan=-1.0), kind="stable")[::-1][:WORST]
@@ -273,7 +274,24 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
         }
         for o in worst
     ]
-    return {"errors_by_step": found.by_step(), "largest_errors": rows}
+    return {
+        "errors_by_step": found.by_step(),
+        "largest_errors": rows,
+        "forecasts_missed_most": _fan(sums, sidecar, worst[:PANELS]),
+        "forecasts": _fan(sums, sidecar, np.linspace(0, len(mase_O) - 1, min(PANELS, len(mase_O))).astype(int)),
+    }
+
+
+def _fan(sums: Sums, sidecar: Sidecar, origins: Iterable[int]) -> Fan:
+    """These forecasts behind the values that the network saw one after another."""
+    recent, chosen = sidecar["data"]["lags"]["recent"], [int(o) for o in origins]
+    names = [sidecar["series"][int(sums["series"][o])] for o in chosen]
+    return Fan(
+        titles=[f"{name}, {int(sums['seen'][o]) + 1} values seen" for name, o in zip(names, chosen, strict=True)],
+        histories=[sums["past"][o][:recent].flip(0).tolist() for o in chosen],
+        quantiles=[sums["quantiles"][o] for o in chosen],
+        actual=[sums["targets"][o].tolist() for o in chosen],
+    )
 
 
 @torch.no_grad()
