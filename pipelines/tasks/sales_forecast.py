@@ -8,7 +8,6 @@ row a time of a series, with covariates), `table` (a row a time, a column a seri
 times). Validation and test are the newest steps of each series, by `data.validation` and `data.test`.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,8 @@ import numpy as np
 import torch
 
 from pipelines.parsers import series as tables_of
-from pipelines.parsers.series import Array, Series, Unreadable
+from pipelines.parsers.moments import add, moments, standardised
+from pipelines.parsers.series import Series, Unreadable
 from pipelines.parsers.splits import Cuts, Example, example, examples, with_calendar, without_gaps
 from pipelines.rivals import forecasts as rivals
 from pipelines.rivals.forecasts import RIVALS
@@ -54,13 +54,9 @@ WORST = 20
 PANELS = 6
 EXAMPLE_ROWS = 200
 ANSWER_LANES = 16
-SAME = 1e-9
-"""A variance of this share of the squared mean is rounding."""
 TOLD = {"naive2": "naive2_TBS", "units": "unit_TB", "series": "series_TB", "seen": "age_TB", "past": "past_TBL"}
 """What is kept of an origin, and the field that says it."""
 UNKNOWN = "<unk>"
-SMALL = 1_000_000
-"""Sums of the training split are counted in whole numbers of a millionth: their order does not matter."""
 FILES: dict[str, tuple[str, ...]] = {
     "m4_hourly": ("Hourly-train.csv", "Hourly-test.csv"),
     "m4_weekly": ("Weekly-train.csv", "Weekly-test.csv"),
@@ -133,19 +129,19 @@ def count(examples: Iterable[Example]) -> Counts:
     counts: Counts = {"series": Counter(), "values": Counter()}
     for one in examples:
         counts["series"][one.name] += 1
-        _add(counts["values"], np.abs(one.values))
+        add(counts["values"], np.abs(one.values))
         for number, category in enumerate(one.static):
             counts.setdefault(f"static {number}", Counter())[category] += 1
         for kind, columns in (("known", one.known[: len(one.values)]), ("past", one.past)):
             for number, column in enumerate(columns.T):
-                _add(counts.setdefault(f"{kind} {number}", Counter()), column)
+                add(counts.setdefault(f"{kind} {number}", Counter()), column)
     return counts
 
 
 def sidecar(counts: Counts, data: Data) -> dict[str, Any]:
     """series: names by number (0 is unknown), static: likewise for each category; unit: mean size of a value; known,
     past: mean and width of each covariate; lags: all of them; data: the block's settings."""
-    unit, _ = _moments(counts["values"])
+    unit, _ = moments(counts["values"])
 
     def of(kind: str) -> list[Counter[str]]:
         return [counts[key] for key in sorted(counts, key=lambda key: (len(key), key)) if key.startswith(f"{kind} ")]
@@ -154,8 +150,8 @@ def sidecar(counts: Counts, data: Data) -> dict[str, Any]:
         "series": [UNKNOWN, *sorted(counts["series"])],
         "static": [[UNKNOWN, *sorted(categories)] for categories in of("static")],
         "unit": unit or 1.0,
-        "known": [_moments(column) for column in of("known")],
-        "past": [_moments(column) for column in of("past")],
+        "known": [moments(column) for column in of("known")],
+        "past": [moments(column) for column in of("past")],
         "lags": list(data.lags.all),
         "data": asdict(data),
     }
@@ -168,8 +164,8 @@ def encoder(sidecar: Sidecar) -> Callable[[Example], Row]:
     def encode(one: Example) -> Row:
         return {
             "values": one.values,
-            "known": _standardised(one.known, sidecar["known"]),
-            "past": _standardised(one.past, sidecar["past"]),
+            "known": standardised(one.known, sidecar["known"]),
+            "past": standardised(one.past, sidecar["past"]),
             "static": [ids.get(name, 0) for ids, name in zip(static, one.static, strict=True)],
             "origins": one.origins,
             "units": one.units,
@@ -330,24 +326,3 @@ def _lines(content: bytes) -> list[str]:
 def _negative(series: Series, step: int) -> BadRecord:
     found = f"{series.values[step]:g} at step {step + 1} of {series.name}"
     return BadRecord(series.where, found, "values from 0 on (data.negative)", series.name, "train")
-
-
-def _add(counter: Counter[str], values: Array) -> None:
-    there = values[~np.isnan(values)]
-    counter["count"] += len(there)
-    counter["sum"] += round(SMALL * float(there.sum()))
-    counter["squares"] += round(SMALL * float(there @ there))
-
-
-def _moments(counter: Counter[str]) -> tuple[float, float]:
-    """Mean and width; a width of 1 where all values are the same."""
-    seen = max(counter["count"], 1)
-    mean = counter["sum"] / SMALL / seen
-    variance = counter["squares"] / SMALL / seen - mean**2
-    return mean, math.sqrt(variance) if variance > SAME * mean**2 and variance > 0 else 1.0
-
-
-def _standardised(columns: Array, moments: Iterable[tuple[float, float]]) -> Array:
-    """What is not known becomes the mean, which is 0."""
-    means, widths = np.array(list(moments)).reshape(-1, 2).T
-    return np.nan_to_num((columns - means) / widths)
