@@ -20,7 +20,7 @@ import torch
 
 from pipelines import cli, files, inside, networks, params, paths, pictures, tasks
 from pipelines.score import gap_closed
-from pipelines.tasks import Matrix, Picture, Simple, Table
+from pipelines.tasks import Fan, Matrix, Picture, Simple, Table
 from rnn_core.arrow import SPLITS, read_split
 from rnn_core.lanes import Windows
 from rnn_core.models import KINDS
@@ -58,7 +58,7 @@ def measure(block: params.Block, training: params.Training, folder: Path, arrow:
     model = networks.load(folder / "model")
     windows = test_windows(model, arrow, training.train)
     sums = model.task.measure(model.network, windows, model.sidecar)
-    tables: dict[str, Table | Matrix | Picture] = dict(model.task.tables(sums, model.sidecar))
+    tables: dict[str, Table | Matrix | Picture | Fan] = dict(model.task.tables(sums, model.sidecar))
     if hasattr(model.task, "analysis"):
         columns = read_split(arrow, "test", model.task.KIND)
         tables |= model.task.analysis(model.network, windows, columns, model.sidecar)
@@ -169,12 +169,17 @@ def test_digest(arrow: Path) -> str:
     return hashlib.sha256("".join(map(files.sha256, parts)).encode()).hexdigest()
 
 
-def lay_out(tables: dict[str, Table | Matrix | Picture], folder: Path, title: str) -> None:
+def lay_out(tables: dict[str, Table | Matrix | Picture | Fan], folder: Path, title: str) -> None:
     """Each table as CSV, a matrix as a picture too; a table without rows is left out."""
     for name, table in tables.items():
         if isinstance(table, Picture):
             values_RC = table.values_RC.numpy()
             pictures.image(table.rows, table.columns, values_RC, folder / f"{name}.png", f"{title}: {name}")
+            continue
+        if isinstance(table, Fan):
+            q = [one.numpy() for one in table.quantiles]
+            panels = (table.titles, table.histories, q, table.actual)
+            pictures.fans(*panels, folder / f"{name}.png", f"{title}: {name}")
             continue
         if isinstance(table, Matrix):
             pictures.matrix(table.names, table.counts_VV.numpy(), folder / f"{name}.png", f"{title}: {name}")

@@ -5,6 +5,7 @@ a network does inside.
 """
 
 from pipelines.pictures.curves import curve_table, learning_curves
+from pipelines.pictures.fans import fans
 from pipelines.pictures.matrices import image, matrix
 from pipelines.pictures.memory import FlowLine, gradient_flow, reach, truncation
 from pipelines.pictures.steps import Steps, surprise, unrolled
@@ -13,6 +14,7 @@ __all__ = [
     "FlowLine",
     "Steps",
     "curve_table",
+    "fans",
     "gradient_flow",
     "image",
     "learning_curves",

@@ -60,6 +60,18 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Fan:
+    """Forecasts beside what came: a panel each."""
+
+    titles: list[str]
+    histories: list[list[float]]
+    """The values before each origin; NaN where missing."""
+    quantiles: list[Tensor]
+    """(steps, levels) of each, levels rising and symmetric."""
+    actual: list[list[float]]
+
+
+@dataclass(frozen=True)
 class Where:
     """Where a chunk of raw text stands in its file. Of an item: its name, line 1, the first and the last."""
 
@@ -185,7 +197,7 @@ class Task(Protocol):
         """The scores by the names in METRICS (those that the data's level has), and the loss."""
         ...
 
-    def tables(self, sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
+    def tables(self, sums: Sums, sidecar: Sidecar) -> Mapping[str, Table | Matrix | Fan]:
         """What stands behind the scores, by name."""
         ...
 
@@ -248,7 +260,7 @@ class Analysed(Protocol):
 
     def analysis(
         self, network: Network, windows: Windows, columns: Columns, sidecar: Sidecar
-    ) -> Mapping[str, Table | Matrix | Picture]:
+    ) -> Mapping[str, Table | Matrix | Picture | Fan]:
         """By name, from the test split: examples with the largest loss, where the attention was, ..."""
         ...
 

@@ -8,7 +8,6 @@ row a time of a series, with covariates), `table` (a row a time, a column a seri
 times). Validation and test are the newest steps of each series, by `data.validation` and `data.test`.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -19,11 +18,12 @@ import numpy as np
 import torch
 
 from pipelines.parsers import series as tables_of
-from pipelines.parsers.series import Array, Series, Unreadable
+from pipelines.parsers.moments import add, moments, standardised
+from pipelines.parsers.series import Series, Unreadable
 from pipelines.parsers.splits import Cuts, Example, example, examples, with_calendar, without_gaps
 from pipelines.rivals import forecasts as rivals
 from pipelines.rivals.forecasts import RIVALS
-from pipelines.tasks import BadRecord, Counts, Item, Matrix, Row, Sidecar, Simple, Sums, Table, Where
+from pipelines.tasks import BadRecord, Counts, Fan, Item, Matrix, Row, Sidecar, Simple, Sums, Table, Where
 from rnn_core import arrow, rollout
 from rnn_core.config import from_mapping
 from rnn_core.errors import ConfigError, DataError
@@ -51,15 +51,12 @@ DRAWS, SEED = 200, 1
 """Sampled paths of a forecast, where the head has no formula."""
 WORST = 20
 """Forecasts shown of those that missed most."""
+PANELS = 6
 EXAMPLE_ROWS = 200
 ANSWER_LANES = 16
-SAME = 1e-9
-"""A variance of this share of the squared mean is rounding."""
-TOLD = {"naive2": "naive2_TBS", "units": "unit_TB", "series": "series_TB", "seen": "age_TB"}
+TOLD = {"naive2": "naive2_TBS", "units": "unit_TB", "series": "series_TB", "seen": "age_TB", "past": "past_TBL"}
 """What is kept of an origin, and the field that says it."""
 UNKNOWN = "<unk>"
-SMALL = 1_000_000
-"""Sums of the training split are counted in whole numbers of a millionth: their order does not matter."""
 FILES: dict[str, tuple[str, ...]] = {
     "m4_hourly": ("Hourly-train.csv", "Hourly-test.csv"),
     "m4_weekly": ("Weekly-train.csv", "Weekly-test.csv"),
@@ -132,19 +129,19 @@ def count(examples: Iterable[Example]) -> Counts:
     counts: Counts = {"series": Counter(), "values": Counter()}
     for one in examples:
         counts["series"][one.name] += 1
-        _add(counts["values"], np.abs(one.values))
+        add(counts["values"], np.abs(one.values))
         for number, category in enumerate(one.static):
             counts.setdefault(f"static {number}", Counter())[category] += 1
         for kind, columns in (("known", one.known[: len(one.values)]), ("past", one.past)):
             for number, column in enumerate(columns.T):
-                _add(counts.setdefault(f"{kind} {number}", Counter()), column)
+                add(counts.setdefault(f"{kind} {number}", Counter()), column)
     return counts
 
 
 def sidecar(counts: Counts, data: Data) -> dict[str, Any]:
     """series: names by number (0 is unknown), static: likewise for each category; unit: mean size of a value; known,
     past: mean and width of each covariate; lags: all of them; data: the block's settings."""
-    unit, _ = _moments(counts["values"])
+    unit, _ = moments(counts["values"])
 
     def of(kind: str) -> list[Counter[str]]:
         return [counts[key] for key in sorted(counts, key=lambda key: (len(key), key)) if key.startswith(f"{kind} ")]
@@ -153,8 +150,8 @@ def sidecar(counts: Counts, data: Data) -> dict[str, Any]:
         "series": [UNKNOWN, *sorted(counts["series"])],
         "static": [[UNKNOWN, *sorted(categories)] for categories in of("static")],
         "unit": unit or 1.0,
-        "known": [_moments(column) for column in of("known")],
-        "past": [_moments(column) for column in of("past")],
+        "known": [moments(column) for column in of("known")],
+        "past": [moments(column) for column in of("past")],
         "lags": list(data.lags.all),
         "data": asdict(data),
     }
@@ -167,8 +164,8 @@ def encoder(sidecar: Sidecar) -> Callable[[Example], Row]:
     def encode(one: Example) -> Row:
         return {
             "values": one.values,
-            "known": _standardised(one.known, sidecar["known"]),
-            "past": _standardised(one.past, sidecar["past"]),
+            "known": standardised(one.known, sidecar["known"]),
+            "past": standardised(one.past, sidecar["past"]),
             "static": [ids.get(name, 0) for ids, name in zip(static, one.static, strict=True)],
             "origins": one.origins,
             "units": one.units,
@@ -222,7 +219,7 @@ def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
     """Of each origin: its forecast, what came, and what errors are measured by; 0 where another worker has it."""
     steps, origins = sidecar["data"]["horizon"], int(windows(0).fields["num_origins"])
     shapes = {"quantiles": (steps, len(LEVELS)), "targets": (steps,), "naive2": (steps,)}
-    shapes |= {"units": (), "series": (), "seen": ()}
+    shapes |= {"units": (), "series": (), "seen": (), "past": (len(sidecar["lags"]),)}
     sums = {name: torch.zeros(origins, *shape, dtype=torch.float64) for name, shape in shapes.items()}
     loss = torch.zeros(2, dtype=torch.float64)
     carry = network.initial_carry(windows.width)
@@ -258,8 +255,8 @@ def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, S
     return found
 
 
-def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
-    """Errors by steps ahead; the forecasts that missed most."""
+def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix | Fan]:
+    """Errors by steps ahead; the forecasts that missed most, and as pictures those and some of all."""
     found = _outcomes(sums)
     smape_O, mase_O, crps_O = (outcomes.mean(errors, 1) for errors in (found.smape_OS, found.mase_OS, found.crps_OS))
     worst = np.argsort(np.nan_to_num(mase_O, nan=-1.0), kind="stable")[::-1][:WORST]
@@ -273,7 +270,24 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
         }
         for o in worst
     ]
-    return {"errors_by_step": found.by_step(), "largest_errors": rows}
+    return {
+        "errors_by_step": found.by_step(),
+        "largest_errors": rows,
+        "forecasts_missed_most": _fan(sums, sidecar, worst[:PANELS]),
+        "forecasts": _fan(sums, sidecar, np.linspace(0, len(mase_O) - 1, min(PANELS, len(mase_O))).astype(int)),
+    }
+
+
+def _fan(sums: Sums, sidecar: Sidecar, origins: Iterable[int]) -> Fan:
+    """These forecasts behind the values that the network saw one after another."""
+    recent, chosen = sidecar["data"]["lags"]["recent"], [int(o) for o in origins]
+    names = [sidecar["series"][int(sums["series"][o])] for o in chosen]
+    return Fan(
+        titles=[f"{name}, {int(sums['seen'][o]) + 1} values seen" for name, o in zip(names, chosen, strict=True)],
+        histories=[sums["past"][o][:recent].flip(0).tolist() for o in chosen],
+        quantiles=[sums["quantiles"][o] for o in chosen],
+        actual=[sums["targets"][o].tolist() for o in chosen],
+    )
 
 
 @torch.no_grad()
@@ -312,24 +326,3 @@ def _lines(content: bytes) -> list[str]:
 def _negative(series: Series, step: int) -> BadRecord:
     found = f"{series.values[step]:g} at step {step + 1} of {series.name}"
     return BadRecord(series.where, found, "values from 0 on (data.negative)", series.name, "train")
-
-
-def _add(counter: Counter[str], values: Array) -> None:
-    there = values[~np.isnan(values)]
-    counter["count"] += len(there)
-    counter["sum"] += round(SMALL * float(there.sum()))
-    counter["squares"] += round(SMALL * float(there @ there))
-
-
-def _moments(counter: Counter[str]) -> tuple[float, float]:
-    """Mean and width; a width of 1 where all values are the same."""
-    seen = max(counter["count"], 1)
-    mean = counter["sum"] / SMALL / seen
-    variance = counter["squares"] / SMALL / seen - mean**2
-    return mean, math.sqrt(variance) if variance > SAME * mean**2 and variance > 0 else 1.0
-
-
-def _standardised(columns: Array, moments: Iterable[tuple[float, float]]) -> Array:
-    """What is not known becomes the mean, which is 0."""
-    means, widths = np.array(list(moments)).reshape(-1, 2).T
-    return np.nan_to_num((columns - means) / widths)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import params, paths, tasks
+from pipelines import evaluate, params, paths, tasks
 from pipelines.parsers.series import Layout
 from pipelines.parsers.splits import Origins
 from pipelines.rivals import forecasts as rivals
@@ -170,6 +170,10 @@ def test_scores_and_tables_of_a_network(tmp_path) -> None:
     shown = TASK.tables(sums, sidecar)
     assert [row["step"] for row in shown["errors_by_step"]] == [1, 2, 3]
     assert {row["series"] for row in shown["largest_errors"]} == {"a", "b"}
+    evaluate.lay_out(shown, tmp_path, "a test")
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"errors_by_step.csv", "forecasts.png", "forecasts_missed_most.png"} <= written
+    assert shown["forecasts"].histories[0] == [8, 9, 10, 11]
 
 
 def test_the_answer_to_a_users_table(tmp_path) -> None:
