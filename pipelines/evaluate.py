@@ -157,6 +157,7 @@ def score_file(
         "seconds": round(sum(runs[training.name]["seconds"] for training in block.recurrent), 1),
         "parameters": runs[chosen]["parameters"],
         "seeds": [training.train.seed for training in block.recurrent],
+        "settings": block.settings,
         "revision": runs[chosen]["revision"],
         "run_id": None,
         "model_version": None,

@@ -4,6 +4,8 @@ A suite's blocks stand in its own params file; `base`, in the root's file, is me
 """
 
 import difflib
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -134,6 +136,13 @@ class Block:
     def recurrent(self) -> tuple[Training, ...]:
         """The recurrent network's, one for each seed."""
         return tuple(training for training in self.trainings if is_recurrent(training.name))
+
+    @property
+    def settings(self) -> str:
+        """Digest of all that the block's scores follow from, but code and data themselves."""
+        trainings = {training.name: training.flat() for training in self.trainings}
+        what = [self.task, self.source, self.data, trainings, self.evaluate.metric]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:20]
 
     @property
     def dataset(self) -> str:

@@ -18,6 +18,7 @@ from pipelines.score import Score, read
 from rnn_core.errors import DataError
 
 NOTHING = "n/a"
+OLDER = ", by older settings"
 PERCENTAGES = ("accuracy", "word_error_rate", "character_error_rate")
 MARKERS = ("<!-- scores:begin -->", "<!-- scores:end -->")
 
@@ -32,7 +33,8 @@ def table(suite: str) -> str:
     """A line for each block of the suite, aligned, for the terminal."""
     head = ["task", "suite", "metric", "score", "best possible", "memoryless", "simple", "model version", "seconds"]
     scores = read_suite(suite)
-    rows = [[block, suite, *_terminal_cells(scores.get(block))] for block in params.blocks(suite)]
+    older = outdated(suite, scores)
+    rows = [[block, suite, *_terminal_cells(scores.get(block), block in older)] for block in params.blocks(suite)]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     rule = ["-" * width for width in widths]
     return "\n".join("  ".join(_pad(row, widths)).rstrip() for row in [head, rule, *rows])
@@ -40,7 +42,17 @@ def table(suite: str) -> str:
 
 def readme_tables(suites: Mapping[str, Mapping[str, Score]]) -> str:
     """The README's Markdown between its markers: a table a suite, in the order of `paths.SUITES`."""
-    return "\n\n".join(f"Suite `{suite}`:\n\n{_markdown(suites.get(suite, {}))}" for suite in paths.SUITES)
+    return "\n\n".join(
+        f"Suite `{suite}`:\n\n{_markdown(scores, outdated(suite, scores))}"
+        for suite, scores in ((suite, suites.get(suite, {})) for suite in paths.SUITES)
+    )
+
+
+def outdated(suite: str, scores: Mapping[str, Score]) -> set[str]:
+    """The blocks whose score was measured with other settings than stand in the params file now."""
+    known = {block: score.settings for block, score in scores.items() if score.settings is not None}
+    present = set(params.blocks(suite)) & set(known) if known else set()
+    return {block for block in present if params.block(suite, block).settings != known[block]}
 
 
 def readme_part(text: str, markers: tuple[str, str] = MARKERS) -> re.Match[str]:
@@ -67,31 +79,31 @@ def write_readme(file: Path) -> None:
     files.write_text(file, text)
 
 
-def _terminal_cells(score: Score | None) -> list[str]:
+def _terminal_cells(score: Score | None, older: bool) -> list[str]:
     if score is None:
         return [NOTHING] * 7
-    shown = [_with_spread(score), _number(score.best_possible, score.metric)]
+    shown = [_with_spread(score) + OLDER * older, _number(score.best_possible, score.metric)]
     shown += [_number(score.baselines.get("memoryless"), score.metric), _simple(score)[0]]
     version = NOTHING if score.model_version is None else str(score.model_version)
     return [score.metric, *shown, version, f"{score.seconds:.0f} s"]
 
 
-def _markdown(scores: Mapping[str, Score]) -> str:
+def _markdown(scores: Mapping[str, Score], older: set[str]) -> str:
     head = ["task", "data", "metric", "score", "best possible", "published", "memoryless baseline"]
     head += ["simple baseline", "share of the gap closed", "seconds", "parameters"]
     rows = [head, ["---"] * 3 + ["---:"] * 2 + ["---", "---:", "---"] + ["---:"] * 3]
-    rows += [_readme_cells(block, scores[block]) for block in sorted(scores)]
+    rows += [_readme_cells(block, scores[block], block in older) for block in sorted(scores)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) if scores else "No scores yet."
 
 
-def _readme_cells(block: str, score: Score) -> list[str]:
+def _readme_cells(block: str, score: Score, older: bool) -> list[str]:
     published = NOTHING
     if score.published:
         published = f"{_number(score.published.score, score.metric)} ({score.published.source})"
     gap = NOTHING if score.gap_closed is None else f"{100 * score.gap_closed:.1f} %"
     simple, name = _simple(score)
-    cells = [f"`{block}`", score.dataset, score.metric, _with_spread(score)]
+    cells = [f"`{block}`", score.dataset, score.metric, _with_spread(score) + OLDER * older]
     cells += [_number(score.best_possible, score.metric), published]
     cells += [_number(score.baselines.get("memoryless"), score.metric), f"{simple} ({name})" if name else simple, gap]
     return [*cells, f"{score.seconds:.0f}", f"{score.parameters:,}"]

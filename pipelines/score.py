@@ -45,6 +45,8 @@ class Score:
     """Of training the recurrent network, all seeds together."""
     parameters: int
     seeds: tuple[int, ...]
+    settings: str | None = None
+    """`params.Block.settings` when it was measured; None in files older than this key."""
     revision: str
     run_id: str | None
     model_version: int | str | None

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -92,6 +93,14 @@ def test_several_seeds_and_simple_baselines_are_shown(checkout: Path) -> None:
     assert "71.50 %" in row
     (checkout / "data/scores/sample/pos_tagging.json").write_text(changed(**own, direction="min"))
     assert "70.00 % (most_frequent)" in report.readme_tables({"sample": report.read_suite("sample")})
+
+
+def test_a_score_by_other_settings_says_so(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report.params, "block", lambda suite, name: SimpleNamespace(settings="now"))
+    for settings, shown in (("now", "| 96.50 % |"), ("then", "| 96.50 %, by older settings |")):
+        (checkout / "data/scores/sample/pos_tagging.json").write_text(changed(settings=settings))
+        assert shown in report.readme_tables({"sample": report.read_suite("sample")})
+        assert ("older" in report.table("sample")) == (settings == "then")
 
 
 def test_bad_score_files() -> None:

@@ -18,7 +18,7 @@ from tests.pipelines import small_training as small
 
 KEYS = {
     *("task", "dataset", "metric", "direction", "score", "best_possible", "baselines", "published", "seconds"),
-    *("parameters", "seeds", "spread", "simple", "revision", "run_id", "model_version"),
+    *("parameters", "seeds", "spread", "simple", "settings", "revision", "run_id", "model_version"),
 }
 
 
