@@ -19,6 +19,10 @@ from pipelines import cli, files, paths, tracking
 from rnn_core.errors import DataError
 
 
+OWN = ("chosen", "example", "score")
+"""What `evaluated.json` says beside `trainings`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
     """A block whose trainings are finished and evaluated."""
@@ -95,14 +99,17 @@ def read(suite: str, block: str) -> Evaluated:
     """
     again = f"run {_python()} -m pipelines.evaluate {block} --suite {suite}"
     metrics = _read(paths.metrics(suite, block), again)
-    evaluated = _read(paths.evaluation(suite, block) / "evaluated.json", again)
+    file = paths.evaluation(suite, block) / "evaluated.json"
+    evaluated = _read(file, again)
+    lacking = [key for key in ("trainings", *OWN) if key not in evaluated]
+    if lacking:
+        raise DataError(str(file), f"no `{lacking[0]}`: an evaluation by other code", again)
     for training, training_id in evaluated["trainings"].items():
         path = paths.train(suite, block) / training / "run.json"
         run = _read(path, f"run {_python()} -m pipelines.train {block} --suite {suite}")
         if (run["training_id"], run["status"]) != (training_id, "finished"):
             raise DataError(str(path), f"training {run['training_id']} is not the one evaluated, {training_id}", again)
-    own = {key: evaluated[key] for key in ("chosen", "example", "score")}
-    return Evaluated(suite=suite, block=block, metrics=metrics, **own)
+    return Evaluated(suite=suite, block=block, metrics=metrics, **{key: evaluated[key] for key in OWN})
 
 
 def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], None]) -> None:

@@ -222,3 +222,15 @@ def test_a_training_without_its_own_evaluation_is_refused(
         register.register("sample", "pos_tagging")
     register.missing("sample")
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_evaluation_by_older_code_is_refused_and_sends_nothing(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spooled.checkout(root, score=96.0, training_id="t")
+    file = paths.evaluation("sample", "pos_tagging") / "evaluated.json"
+    files.write_json(file, {key: value for key, value in files.read_json(file).items() if key != "chosen"})
+    with pytest.raises(DataError, match=r"no `chosen`: an evaluation by other code; run .* -m pipelines.evaluate"):
+        register.read("sample", "pos_tagging")
+    register.missing("sample")
+    assert capsys.readouterr().out == ""
