@@ -18,7 +18,6 @@ from typing import Any
 from pipelines import cli, files, paths, tracking
 from rnn_core.errors import DataError
 
-
 OWN = ("chosen", "example", "score")
 """What `evaluated.json` says beside `trainings`."""
 
