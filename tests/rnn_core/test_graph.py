@@ -118,7 +118,9 @@ def test_masks_are_those_of_the_update_that_is_replayed() -> None:
 
 
 def losses(state: bptt.TrainState, windows: Callable[[int], Window], updates: int, **how: Any) -> list[float]:
-    rate = lambda update: 0.5 if update < updates // 2 else 0.25  # noqa: E731
+    def rate(update: int) -> float:
+        return 0.5 if update < updates // 2 else 0.25
+
     steps = bptt.fit(state, windows, rate=rate, clip=0.5, **how)
     return [next(steps).loss for _ in range(updates)]
 
