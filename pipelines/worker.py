@@ -31,7 +31,7 @@ from rnn_core.graph import Captured, CudaGraphs
 from rnn_core.lanes import Windows, lane_slice
 from rnn_core.models import KINDS
 from rnn_core.prefetch import Prefetched
-from rnn_core.varied import relative_length, varied
+from rnn_core.text.varied import relative_length, varied
 
 LOCK_SECONDS = 60
 """How long a worker waits for one that is still dying to let go of the folder."""

@@ -55,7 +55,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     # words and tags of a sentence; characters: those of all its words; ends: where each word ends in `characters`.
     "tagging": _schema(words=_IDS, tags=_IDS, characters=_IDS, ends=_IDS),
     # A series: values (NaN where missing); covariates of each step, known ahead (they go on past the values) and not;
-    # a category each; where forecasts are asked for, and what they are measured by. See `rnn_core.series`.
+    # a category each; where forecasts are asked for, and what they are measured by. See `rnn_core.series.windows`.
     "forecasting": _schema(
         values=_FEATURES,
         known=_FEATURES,

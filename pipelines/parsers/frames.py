@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pipelines.parsers.numbers import numbers
 from rnn_core.errors import DataError
-from rnn_core.keypoints import Points
+from rnn_core.motion.keypoints import Points
 
 COLUMNS = 4
 """Of a line of a skeleton: x, y, z and how sure the sensor is."""

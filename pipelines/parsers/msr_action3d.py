@@ -6,7 +6,7 @@ A file `a02_s05_e01_skeleton3D.txt` is action 2 by subject 5, the first take.
 import re
 
 from rnn_core.errors import DataError
-from rnn_core.keypoints import Body
+from rnn_core.motion.keypoints import Body
 
 ACTIONS = (
     *("high arm wave", "horizontal arm wave", "hammer", "hand catch", "forward punch", "high throw", "draw x"),

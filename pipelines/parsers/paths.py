@@ -4,7 +4,7 @@ import numpy as np
 
 from pipelines.parsers.numbers import numbers
 from rnn_core.errors import DataError
-from rnn_core.keypoints import Points
+from rnn_core.motion.keypoints import Points
 
 COORDINATES = 2
 BLOCKS = {"train": 0.8, "validation": 0.9, "test": 1.0}

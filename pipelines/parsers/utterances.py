@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipelines.parsers import wav
 from rnn_core.config import check_whole
 from rnn_core.errors import ConfigError, DataError
-from rnn_core.log_mel import Features, LogMel
+from rnn_core.speech.log_mel import Features, LogMel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipelines.parsers import frames, msr_action3d, paths
 from rnn_core.errors import DataError
-from rnn_core.keypoints import fill_gaps, normalise
+from rnn_core.motion.keypoints import fill_gaps, normalise
 
 Format = Literal["skeletons", "sheets", "paths"]
 VALUES = {"skeletons": (3, 3 * msr_action3d.POINTS), "paths": (paths.COORDINATES, paths.COORDINATES)}

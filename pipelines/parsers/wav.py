@@ -14,7 +14,7 @@ import scipy.signal
 import soundfile
 
 from rnn_core.errors import DataError
-from rnn_core.log_mel import Wave
+from rnn_core.speech.log_mel import Wave
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,12 @@ from pipelines.parsers import captions as lists
 from pipelines.parsers import image as images
 from pipelines.parsers import vectors
 from pipelines.tasks import BadRecord, Counts, Item, Matrix, Picture, Row, Sidecar, Simple, Sums, Table, Where, by_count
-from rnn_core import arrow, bptt, likeness
+from rnn_core import arrow, bptt
 from rnn_core.arrow import SPLITS, Columns
 from rnn_core.errors import DataError
-from rnn_core.illustrated import END, UNKNOWN, Assembly
-from rnn_core.images import COLOURS
+from rnn_core.images import likeness
+from rnn_core.images.illustrated import END, UNKNOWN, Assembly
+from rnn_core.images.pixels import COLOURS
 from rnn_core.lanes import Windows
 from rnn_core.metrics import captions as scorer
 from rnn_core.models import captioning

@@ -10,7 +10,7 @@ is the unknown word. Character level: every character counts, line ends too. One
 import io
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Sums, Table, Where, by_count, split_files
+from pipelines.rivals.kneser_ney import KneserNey
+from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sums, Table, Where, by_count, split_files
 from rnn_core import bptt
 from rnn_core.arrow import Columns
 from rnn_core.lanes import Window, Windows
@@ -29,12 +30,14 @@ KIND = "language_model"
 METRICS: dict[str, Literal["max", "min"]] = {"perplexity": "min", "bits_per_character": "min"}
 RAW: Literal["text"] = "text"
 INPUT: Literal["text"] = "text"
-SIMPLE: tuple[str, ...] = ()
+SIMPLE: tuple[str, ...] = ("kneser_ney",)
 REQUIREMENTS: tuple[str, ...] = ()
 RECORD_END = b"\n"
 STREAM = True
 EOS, UNKNOWN = "<eos>", "<unk>"
 EXAMPLE_TOKENS = 12
+ORDERS = {"word": (2, 3, 4, 5), "character": (4, 6, 8, 10)}
+"""Lengths of grams that the simple baseline chooses from."""
 CONTINUATION = 30
 """Elements that an answer goes on for."""
 ROW_STEPS = 1 << 16
@@ -137,6 +140,17 @@ def example_input(columns: Columns, sidecar: Sidecar, raw: Path) -> str:
 
 def sizes(config: Config, sidecar: Sidecar) -> Sizes:
     return Sizes(vocabulary=len(sidecar["words"]))
+
+
+def simple(splits: Mapping[str, Columns], sidecar: Sidecar) -> dict[str, Simple]:
+    """Interpolated modified Kneser-Ney; as of the network, the first word of a split is read and not asked for."""
+    text = {split: columns["tokens"].values.astype(np.int64) for split, columns in splits.items()}
+    orders, vocabulary = ORDERS[sidecar["level"]], len(sidecar["words"])
+    fitted = {order: KneserNey(text["train"], order=order, vocabulary=vocabulary) for order in orders}
+    best = max(orders, key=lambda order: float(fitted[order](text["validation"])[1:].mean()))
+    log_p_N = fitted[best](text["test"])[1:]
+    sums = {"loss": torch.tensor(-log_p_N.sum()), "count": torch.tensor(len(log_p_N))}
+    return {"kneser_ney": Simple(metrics(sums, sidecar), f"on validation data, of grams of {orders}: {best}")}
 
 
 @torch.no_grad()

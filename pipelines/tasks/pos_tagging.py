@@ -10,7 +10,7 @@ each sentence. Comments, multiword-token lines (ID 1-2) and empty nodes (ID 1.1)
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Sums, Table, Where, by_count, split_files
+from pipelines.rivals.feature_tagger import FeatureTagger
+from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sums, Table, Where, by_count, split_files
 from rnn_core import arrow, bptt
 from rnn_core.errors import DataError
 from rnn_core.lanes import Windows
@@ -29,7 +30,7 @@ KIND = "tagging"
 METRICS: dict[str, Literal["max", "min"]] = {"accuracy": "max", "accuracy_unseen": "max"}
 RAW: Literal["text"] = "text"
 INPUT: Literal["text"] = "text"
-SIMPLE: tuple[str, ...] = ()
+SIMPLE: tuple[str, ...] = ("feature_tagger",)
 REQUIREMENTS: tuple[str, ...] = ()
 RECORD_END = b"\n\n"
 STREAM = False
@@ -161,6 +162,17 @@ def sizes(config: tagging.Config, sidecar: Sidecar) -> tagging.Sizes:
     return tagging.Sizes(words=2 + known, characters=len(sidecar["characters"]), tags=len(sidecar["tags"]))
 
 
+def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, Simple]:
+    """An averaged perceptron over a word's spelling and its neighbours; nothing is chosen."""
+    train, test = splits["train"], splits["test"]
+    tagger = FeatureTagger(_spelt(train, sidecar["characters"]), train["tags"].values.astype(np.int64))
+    answered, size = tagger(_spelt(test, sidecar["characters"])), len(sidecar["tags"])
+    cells = torch.from_numpy(test["tags"].values * size + answered)
+    new = torch.from_numpy(test["words"].values == tagging.UNKNOWN)
+    counts = [torch.bincount(some, minlength=size * size).view(size, size) for some in (cells, cells[new])]
+    return {"feature_tagger": Simple(_shares(*counts), "averaged perceptron over spelling and two neighbours a side")}
+
+
 @torch.no_grad()
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
     """`right_answered_VV` of all words and of those that the training split does not have, and the loss."""
@@ -178,8 +190,7 @@ def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
 
 
 def metrics(sums: Sums, sidecar: Sidecar) -> dict[str, float]:
-    scores = {"loss": float(sums["loss"] / sums["all"].sum()), "accuracy": _share(sums["all"])}
-    return scores | ({"accuracy_unseen": _share(sums["unseen"])} if sums["unseen"].any() else {})
+    return {"loss": float(sums["loss"] / sums["all"].sum())} | _shares(sums["all"], sums["unseen"])
 
 
 def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
@@ -212,6 +223,21 @@ def answers(network: Network, inputs: list[str], sidecar: Sidecar) -> list[dict[
     offsets = columns["words"].offsets
     named = [[sidecar["tags"][tag] for tag in tags[a:b]] for a, b in itertools.pairwise(offsets)]
     return [{"words": list(s.words), "tags": t} for s, t in zip(sentences, named, strict=True)]
+
+
+def _spelt(columns: arrow.Columns, characters: list[str]) -> list[list[str]]:
+    """The words of each sentence from their characters; `<unk>` stands for one that the training data do not have."""
+    names = np.array(characters, dtype=object)
+    spelt = []
+    for of_sentence, ends in zip(columns["characters"], columns["ends"], strict=True):
+        begins = [0, *ends[:-1]]
+        spelt.append(["".join(names[of_sentence[a:b]]) for a, b in zip(begins, ends, strict=True)])
+    return spelt
+
+
+def _shares(all_VV: torch.Tensor, unseen_VV: torch.Tensor) -> dict[str, float]:
+    scores = {"accuracy": _share(all_VV)}
+    return scores | ({"accuracy_unseen": _share(unseen_VV)} if unseen_VV.any() else {})
 
 
 def _share(right_answered_VV: torch.Tensor) -> float:

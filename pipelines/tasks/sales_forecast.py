@@ -24,7 +24,7 @@ from pipelines.parsers.splits import Cuts, Example, example, examples, with_cale
 from pipelines.rivals import forecasts as rivals
 from pipelines.rivals.forecasts import RIVALS
 from pipelines.tasks import BadRecord, Counts, Fan, Item, Matrix, Row, Sidecar, Simple, Sums, Table, Where
-from rnn_core import arrow, rollout
+from rnn_core import arrow
 from rnn_core.config import from_mapping
 from rnn_core.errors import ConfigError, DataError
 from rnn_core.lanes import Windows
@@ -32,6 +32,7 @@ from rnn_core.metrics import outcomes
 from rnn_core.metrics.outcomes import Outcomes
 from rnn_core.models import forecasting
 from rnn_core.networks import Network
+from rnn_core.series import rollout
 
 KIND = "forecasting"
 RAW: Literal["text", "aligned", "items"] = "items"

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sums, Table, Where, by_count, split_files
-from rnn_core import arrow, bptt, transfer, word_vectors
+from rnn_core import arrow, bptt
 from rnn_core.errors import DataError
 from rnn_core.lanes import Windows
 from rnn_core.metrics.classified import Classified
@@ -27,6 +27,7 @@ from rnn_core.models import classification
 from rnn_core.models.classification import UNKNOWN
 from rnn_core.networks import Network
 from rnn_core.readouts import sequences
+from rnn_core.text import transfer, word_vectors
 
 KIND = "classification"
 METRICS: dict[str, Literal["max", "min"]] = {"accuracy": "max", "f1": "max", "calibration_error": "min"}

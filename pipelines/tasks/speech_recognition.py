@@ -27,16 +27,16 @@ from pipelines.parsers.utterances import Data, Utterance, labels_of
 from pipelines.tasks import BadRecord, Counts, Item, Matrix, Picture, Row, Sidecar, Simple, Sums, Table, Where
 from rnn_core import arrow, bptt
 from rnn_core.config import from_mapping
-from rnn_core.ctc_alignment import align, steps_needed
-from rnn_core.ctc_decoding import Search, best_path
 from rnn_core.errors import DataError
 from rnn_core.lanes import Windows
-from rnn_core.log_mel import stacked
 from rnn_core.metrics import transcripts
 from rnn_core.models import recognition
 from rnn_core.networks import Network
-from rnn_core.ngrams import NGrams, grams
-from rnn_core.warping import Templates
+from rnn_core.speech.ctc_alignment import align, steps_needed
+from rnn_core.speech.ctc_decoding import Search, best_path
+from rnn_core.speech.log_mel import stacked
+from rnn_core.speech.ngrams import NGrams, grams
+from rnn_core.speech.warping import Templates
 
 KIND = "recognition"
 METRICS: dict[str, Literal["max", "min"]] = {"word_error_rate": "min", "character_error_rate": "min", "accuracy": "max"}

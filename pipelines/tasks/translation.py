@@ -28,10 +28,10 @@ from pipelines.tasks import BadRecord, Counts, Matrix, Picture, Row, Sidecar, Si
 from rnn_core import arrow, bptt
 from rnn_core.errors import DataError
 from rnn_core.lanes import Window, Windows
-from rnn_core.lexicon import best_words
 from rnn_core.models import transduction
 from rnn_core.models.transduction import END
 from rnn_core.networks import Network
+from rnn_core.text.lexicon import best_words
 
 KIND = "transduction"
 METRICS: dict[str, Literal["max", "min"]] = {"bleu": "max", "chrf": "max"}

@@ -1,8 +1,8 @@
 """What the heads of forecasts share: a distribution for each of the next S values, in units of a series' own scale.
 
-`rnn_core.scaling` names for each step a base (..., S) and a scale (...): what a naive forecast says, and how large an
-error is worth speaking of. A head puts its distribution at base + scale * z, so that series of any size share one set
-of weights.
+`rnn_core.series.scaling` names for each step a base (..., S) and a scale (...): what a naive forecast says, and how
+large an error is worth speaking of. A head puts its distribution at base + scale * z, so that series of any size share
+one set of weights.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rnn_core.lanes import Window
 from rnn_core.products import linear
-from rnn_core.scaling import Scaling
+from rnn_core.series.scaling import Scaling
 
 
 class ForecastHead(nn.Module):

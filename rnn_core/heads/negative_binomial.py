@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from rnn_core.heads.forecast import ForecastHead
-from rnn_core.scaling import Scaling
+from rnn_core.series.scaling import Scaling
 
 LEAST_SPREAD = 1e-3
 """Of alpha: nearer to a Poisson the logarithms of the gamma function cancel out."""

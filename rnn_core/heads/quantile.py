@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rnn_core.errors import ConfigError
 from rnn_core.heads.forecast import ForecastHead
-from rnn_core.scaling import Scaling
+from rnn_core.series.scaling import Scaling
 
 
 class QuantileHead(ForecastHead):

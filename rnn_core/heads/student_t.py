@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from rnn_core.heads.forecast import ForecastHead
-from rnn_core.scaling import Scaling
+from rnn_core.series.scaling import Scaling
 
 LEAST_WIDTH = 1e-4
 """In units of the scale: a value foreseen exactly must not cost minus infinity."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
-from rnn_core.motion import Augmentation, augmented, velocities
+from rnn_core.motion.movement import Augmentation, augmented, velocities
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,12 +23,12 @@ from rnn_core.arrow import Columns
 from rnn_core.attention import AttentionConfig, Memory
 from rnn_core.cells import State
 from rnn_core.config import check_rates, check_whole
-from rnn_core.convolution import ConvolutionConfig, Encoder
 from rnn_core.decoding import SearchConfig
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
-from rnn_core.illustrated import END, UNKNOWN, Assembly, Captions
-from rnn_core.images import FIRST_DRAW, AugmentConfig, augmented, colours
+from rnn_core.images.convolution import ConvolutionConfig, Encoder
+from rnn_core.images.illustrated import END, UNKNOWN, Assembly, Captions
+from rnn_core.images.pixels import FIRST_DRAW, AugmentConfig, augmented, colours
 from rnn_core.lanes import Window, Windows
 from rnn_core.layers import Stack, StackConfig
 from rnn_core.products import Linear

@@ -23,8 +23,8 @@ from rnn_core.layers.frames import FrameEncoder, ImagesConfig
 from rnn_core.layers.points import PointsConfig, PointsInput
 from rnn_core.products import Linear
 from rnn_core.readouts import ReadOut
-from rnn_core.transfer import Start
-from rnn_core.word_vectors import Vectors
+from rnn_core.text.transfer import Start
+from rnn_core.text.word_vectors import Vectors
 
 PADDING, UNKNOWN = 0, 1
 STEP_MASK = 0

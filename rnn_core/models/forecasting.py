@@ -17,8 +17,8 @@ from rnn_core.config import check_rates, check_whole
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Assemble, Filling, Stream, Window, Windows
 from rnn_core.layers import Stack, StackConfig
-from rnn_core.scaling import Scaling, ScalingConfig
-from rnn_core.series import Series, Tails
+from rnn_core.series.scaling import Scaling, ScalingConfig
+from rnn_core.series.windows import Series, Tails
 
 
 @dataclass(frozen=True, kw_only=True)

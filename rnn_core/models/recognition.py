@@ -2,7 +2,8 @@
 
 Graves et al. 2013 (Speech recognition with deep recurrent neural networks) for the stack, Park et al. 2019 for what
 training takes out of its input. The head (CTC) sums over all ways to lay the labels along the steps. A stack of one
-direction is causal: its state may be carried, and an utterance decoded while it is spoken (`rnn_core.ctc_decoding`).
+direction is causal: its state may be carried, and an utterance decoded while it is spoken
+(`rnn_core.speech.ctc_decoding`).
 """
 
 from collections.abc import Iterator
@@ -15,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rnn_core.arrow import Columns
-from rnn_core.augmentation import SpecAugment
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Assemble, Pack, Positions, Window, Windows
 from rnn_core.layers import Stack, StackConfig
 from rnn_core.readouts import sequences
+from rnn_core.speech.augmentation import SpecAugment
 
 
 @dataclass(frozen=True, kw_only=True)

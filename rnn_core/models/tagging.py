@@ -16,7 +16,7 @@ from rnn_core.config import check_rates, check_whole
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Assemble, Pack, Positions, Window, Windows
 from rnn_core.layers import Stack, StackConfig
-from rnn_core.spelling import PADDING, Spellings
+from rnn_core.text.spelling import PADDING, Spellings
 
 UNKNOWN = 1
 WORD_MASK = 0

@@ -6,7 +6,7 @@ import torch
 from rnn_core import arrow, networks
 from rnn_core.lanes import Windows
 from rnn_core.models import forecasting
-from rnn_core.scaling import ScalingConfig
+from rnn_core.series.scaling import ScalingConfig
 
 HORIZON, LAGS = 3, (0, 1, 2, 3)
 

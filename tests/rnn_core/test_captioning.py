@@ -11,7 +11,7 @@ from rnn_core.cells import CELLS
 from rnn_core.config import from_mapping
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError, DataError
-from rnn_core.illustrated import END, UNKNOWN
+from rnn_core.images.illustrated import END, UNKNOWN
 from rnn_core.lanes import Windows, lane_slice
 from rnn_core.models import captioning
 

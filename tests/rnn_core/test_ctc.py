@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnn_core import ctc_alignment, ctc_decoding
 from rnn_core.heads import ctc
 from rnn_core.heads.ctc import CTCHead
 from rnn_core.lanes import Window
+from rnn_core.speech import ctc_alignment, ctc_decoding
 
 T, B, H, V = 7, 3, 5, 3
 # Lane 0: sequences of 4 and 3 steps. Lane 1: 5 steps and padding. Lane 2: padding only.

@@ -10,7 +10,7 @@ from rnn_core.errors import ConfigError
 from rnn_core.heads.negative_binomial import NegativeBinomialHead
 from rnn_core.heads.quantile import QuantileHead
 from rnn_core.heads.student_t import StudentTHead
-from rnn_core.scaling import Scaling, ScalingConfig
+from rnn_core.series.scaling import Scaling, ScalingConfig
 
 T, B, H, S = 3, 2, 4, 5
 SCALING = Scaling(ScalingConfig(scale="level", level=1, season=0), (0,), S, unit=1.0)

@@ -7,8 +7,8 @@ import torch
 from rnn_core import arrow, bptt, optim
 from rnn_core.errors import ConfigError
 from rnn_core.models import forecasting
-from rnn_core.rollout import forecasts
-from rnn_core.scaling import Scaling, ScalingConfig
+from rnn_core.series.rollout import forecasts
+from rnn_core.series.scaling import Scaling, ScalingConfig
 from tests.rnn_core.forecasting_data import HORIZON, LAGS, network_of, row_of, series_of, windows_of
 
 LEVELS = (0.1, 0.5, 0.9)

@@ -14,7 +14,7 @@ from rnn_core.layers.frames import ImagesConfig
 from rnn_core.layers.points import PointsConfig
 from rnn_core.models import classification
 from rnn_core.models.classification import Config, Sizes
-from rnn_core.motion import Augmentation, augmented, velocities
+from rnn_core.motion.movement import Augmentation, augmented, velocities
 from rnn_core.networks import Network
 from rnn_core.readouts import sequences
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from rnn_core import arrow, bptt, networks, optim
-from rnn_core.augmentation import SpecAugment
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Windows
 from rnn_core.models import recognition
 from rnn_core.readouts import sequences
+from rnn_core.speech.augmentation import SpecAugment
 
 LENGTHS = [5, 9, 3, 7, 4, 6]
 LABELS = [[1, 2], [3], [], [2, 2, 1], [1], [3, 1]]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rnn_core import warping
-from rnn_core.warping import Templates
+from rnn_core.speech import warping
+from rnn_core.speech.warping import Templates
 
 
 def by_definition(query_TD: np.ndarray, template_LD: np.ndarray) -> float:

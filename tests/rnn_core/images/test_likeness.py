@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnn_core import likeness
+from rnn_core.images import likeness
 
 
 def test_colours_are_counted_in_each_quarter() -> None:

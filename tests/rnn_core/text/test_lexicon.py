@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_core.lexicon import best_words
+from rnn_core.text.lexicon import best_words
 
 SENTENCES = st.lists(st.integers(0, 5), min_size=1, max_size=4)
 

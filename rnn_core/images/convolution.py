@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from rnn_core.config import check_whole
 from rnn_core.errors import ConfigError
-from rnn_core.images import COLOURS
+from rnn_core.images.pixels import COLOURS
 
 GROUP = 8
 """Channels that are normalised together."""

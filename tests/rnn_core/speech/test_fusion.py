@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from rnn_core import networks
-from rnn_core.ctc_decoding import Search
-from rnn_core.fusion import TrainedLanguageModel
 from rnn_core.lanes import Window
 from rnn_core.models import language_model
+from rnn_core.speech.ctc_decoding import Search
+from rnn_core.speech.fusion import TrainedLanguageModel
 
 END, TOKENS = 4, [2, 0, 3]
 """Of a vocabulary of 6; the labels are the classes 1 to 3."""

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from rnn_core.config import from_mapping
-from rnn_core.convolution import ConvolutionConfig, Encoder
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
-from rnn_core.images import AugmentConfig, augmented, colours
+from rnn_core.images.convolution import ConvolutionConfig, Encoder
+from rnn_core.images.pixels import AugmentConfig, augmented, colours
 
 ALL = AugmentConfig(crop=0.4, flip=True, colour=0.3)
 

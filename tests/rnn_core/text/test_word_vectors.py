@@ -6,9 +6,9 @@ import hashlib
 import pytest
 import torch
 
-from rnn_core import word_vectors
 from rnn_core.errors import DataError
-from rnn_core.word_vectors import Vectors
+from rnn_core.text import word_vectors
+from rnn_core.text.word_vectors import Vectors
 
 WORDS = ["<pad>", "<unk>", "the", "cat", "new york", "42"]
 GLOVE = "cat 1 2 3\nnew york 4 5 6\ndog 7 8 9\n42 -1 0 1e-1\ncat 0 0 0\n"

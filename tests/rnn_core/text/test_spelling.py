@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rnn_core import arrow
 from rnn_core.lanes import Windows
 from rnn_core.models import tagging
-from rnn_core.spelling import CHARACTER_WINDOW, PADDING, Spellings
+from rnn_core.text.spelling import CHARACTER_WINDOW, PADDING, Spellings
 
 word = st.lists(st.integers(2, 4), min_size=1, max_size=4) | st.lists(st.integers(2, 4), min_size=30, max_size=80)
 sentences = st.lists(st.lists(word, min_size=1, max_size=8), min_size=1, max_size=12)

@@ -6,11 +6,12 @@ import json
 import pytest
 import torch
 
-from rnn_core import networks, transfer
+from rnn_core import networks
 from rnn_core.checkpoint import save_network
 from rnn_core.errors import ConfigError, DataError
 from rnn_core.models import classification, language_model
-from rnn_core.transfer import Start
+from rnn_core.text import transfer
+from rnn_core.text.transfer import Start
 
 PLAIN = {"cell": "lstm", "num_layers": 1, "input_dropout": 0.0, "dropout": 0.0}
 THEIRS = ["the", "<unk>", "cat", "sat", "<eos>"]

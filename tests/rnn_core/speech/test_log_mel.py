@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_core.errors import ConfigError
-from rnn_core.log_mel import BLOCK_FRAMES, LogMel, stacked, to_mel
+from rnn_core.speech.log_mel import BLOCK_FRAMES, LogMel, stacked, to_mel
 
 SETTINGS = {"rate": 8000, "window_ms": 25.0, "hop_ms": 10.0, "bands": 23, "low_hz": 64.0, "high_hz": 3800.0}
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn_core.errors import DataError
-from rnn_core.keypoints import Body, fill_gaps, normalise, turned
+from rnn_core.motion.keypoints import Body, fill_gaps, normalise, turned
 
 BODY = Body(centre=0, bones=((0, 1), (1, 2), (2, 3)), across=((1, 3),))
 

@@ -12,7 +12,7 @@ from rnn_core import bptt
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Pack, Stream, Windows, lane_slice
 from rnn_core.models import language_model
-from rnn_core.varied import relative_length, varied
+from rnn_core.text.varied import relative_length, varied
 from tests.rnn_core.small import LANES, columns_of, network_of, state_of, tokens
 
 

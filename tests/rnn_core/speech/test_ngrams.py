@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from rnn_core.ctc_decoding import Search
-from rnn_core.ngrams import END, START, NGrams, grams
+from rnn_core.speech.ctc_decoding import Search
+from rnn_core.speech.ngrams import END, START, NGrams, grams
 
 
 def counted(strings: list[str], order: int = 3, labels: str = "abc") -> NGrams:

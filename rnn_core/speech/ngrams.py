@@ -24,7 +24,7 @@ def grams(string: str, order: int) -> Iterator[str]:
 
 
 class NGrams:
-    """log p of the next label, as `rnn_core.ctc_decoding.LanguageModel`; a state is the history."""
+    """log p of the next label, as `rnn_core.speech.ctc_decoding.LanguageModel`; a state is the history."""
 
     def __init__(self, counts: Mapping[str, int], *, order: int, labels: Sequence[str]):
         """

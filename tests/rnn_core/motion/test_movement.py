@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
-from rnn_core.motion import PIECES, Augmentation, augmented, velocities
+from rnn_core.motion.movement import PIECES, Augmentation, augmented, velocities
 
 NONE = {"turn": 0.0, "scale": 0.0, "noise": 0.0, "warp": 0.0, "trim": 0.0}
 SOME = Augmentation(turn=40.0, scale=0.2, noise=0.0, warp=0.3, trim=0.2)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnn_core.arrow import Columns
 from rnn_core.errors import DataError
-from rnn_core.images import COLOURS
+from rnn_core.images.pixels import COLOURS
 from rnn_core.lanes import Pack, Positions
 
 END, UNKNOWN = 0, 1

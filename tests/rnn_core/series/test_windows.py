@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rnn_core import arrow
 from rnn_core.lanes import Stream
 from rnn_core.models import forecasting
-from rnn_core.series import Series
+from rnn_core.series.windows import Series
 from tests.rnn_core.forecasting_data import HORIZON, LAGS, row_of, series_of, windows_of
 
 

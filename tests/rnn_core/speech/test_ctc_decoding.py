@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_core import networks
-from rnn_core.ctc_alignment import align, steps_needed
-from rnn_core.ctc_decoding import Search, best_path, listen
 from rnn_core.models import recognition
+from rnn_core.speech.ctc_alignment import align, steps_needed
+from rnn_core.speech.ctc_decoding import Search, best_path, listen
 
 WIDE = 10_000
 

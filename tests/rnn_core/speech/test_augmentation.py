@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 
-from rnn_core import augmentation
-from rnn_core.augmentation import SpecAugment
 from rnn_core.dropout import Draws
 from rnn_core.errors import ConfigError
 from rnn_core.lanes import Window
+from rnn_core.speech import augmentation
+from rnn_core.speech.augmentation import SpecAugment
 
 M = 12
 AUGMENT = SpecAugment(
