@@ -155,11 +155,12 @@ def _named(label: str, names: list[str], where: str) -> str:
 
 
 def example_input(columns: arrow.Columns, sidecar: Sidecar, raw: Path) -> bytes:
-    """The smallest file of the raw folder; of a file of paths its first line."""
-    endings = ENDINGS[sidecar["data"]["format"]]
-    found = [path for path in raw.rglob("*") if path.suffix.lower().removeprefix(".") in endings]
-    content = min(found, key=lambda path: (path.stat().st_size, path.as_posix())).read_bytes()
-    return content.split(b"\n")[0] if sidecar["data"]["format"] == "paths" else content
+    """The smallest file of the training split; of a file of paths its first line there."""
+    names = [bytes(name).decode() for name in columns["name"]]
+    if sidecar["data"]["format"] == "paths":
+        file, _, line = names[0].rpartition(":")
+        return (raw / file).read_bytes().split(b"\n")[int(line) - 1]
+    return min((raw / name for name in names), key=lambda path: (path.stat().st_size, path.as_posix())).read_bytes()
 
 
 def sizes(config: classification.Config, sidecar: Sidecar) -> classification.Sizes:

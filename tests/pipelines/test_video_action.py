@@ -133,6 +133,12 @@ def test_hand_gestures_in_blocks_of_each_class(tmp_path: Path) -> None:
         assert not seen["validation"] & seen["test"]
         assert [sum((f.split, f.label) == (s, label) for f in found) for s in COUNTS] == [305, 25, 40]
     assert paths.OVERLAP == 15
+    sidecar = VIDEO.sidecar(VIDEO.count(f for f in found if f.split == "train"), data)
+    encode = VIDEO.encoder(sidecar)
+    columns = arrow.from_rows([encode(f) for f in found if f.split == "train"], VIDEO.KIND)
+    given = VIDEO.example_input(columns, sidecar, tmp_path)  # not the list of classes, which is smaller
+    assert given == lines[0].encode()
+    assert VIDEO.raw_example(given, sidecar).frames_TD[:, 0].tolist() == list(range(16))
 
 
 def test_bad_lines_of_paths_are_put_aside(tmp_path: Path) -> None:
