@@ -119,7 +119,7 @@ def test_own_data_run_through_all_five_stages(home):
     assert "my_tags" in done.stdout.split("best possible")[1], "the table is printed at the end"
     tags, story = score(home, "my_tags"), score(home, "my_story")
     assert tags["score"] > 90
-    assert set(tags["baselines"]) == {"memoryless"}
+    assert set(tags["baselines"]) == {"memoryless", "feature_tagger"}
     assert (tags["dataset"], tags["metric"], tags["direction"]) == ("own", "accuracy", "max")
     assert (story["dataset"], story["metric"], story["direction"]) == ("story", "perplexity", "min")
     assert 1.5 < story["score"] < 6
