@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipelines.rivals.feature_tagger import FeatureTagger
 from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sums, Table, Where, by_count, split_files
@@ -166,10 +167,9 @@ def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, S
     """An averaged perceptron over a word's spelling and its neighbours; nothing is chosen."""
     train, test = splits["train"], splits["test"]
     tagger = FeatureTagger(_spelt(train, sidecar["characters"]), train["tags"].values.astype(np.int64))
-    answered, size = tagger(_spelt(test, sidecar["characters"])), len(sidecar["tags"])
-    cells = torch.from_numpy(test["tags"].values * size + answered)
-    new = torch.from_numpy(test["words"].values == tagging.UNKNOWN)
-    counts = [torch.bincount(some, minlength=size * size).view(size, size) for some in (cells, cells[new])]
+    right_N, new_N = test["tags"].values.astype(np.int64), test["words"].values == tagging.UNKNOWN
+    answered_N = torch.from_numpy(tagger(_spelt(test, sidecar["characters"])).astype(np.int64))
+    counts = _counted(torch.from_numpy(right_N), answered_N, torch.from_numpy(new_N), len(sidecar["tags"]))
     return {"feature_tagger": Simple(_shares(*counts), "averaged perceptron over spelling and two neighbours a side")}
 
 
@@ -177,16 +177,16 @@ def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, S
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
     """`right_answered_VV` of all words and of those that the training split does not have, and the loss."""
     size = len(sidecar["tags"])
-    everything, unseen = torch.zeros(2, size * size, dtype=torch.float64)
+    everything, unseen = torch.zeros(2, size, size, dtype=torch.float64)
     loss = torch.zeros((), dtype=torch.float64)
     for window, hidden_TBH in bptt.read(network, windows, network.initial_carry(windows.width)):
         loss += network.loss(window, hidden_TBH)[0].double().cpu()
         answered_TB = network.decide(window, hidden_TBH)
-        cells_TB = window.fields["targets_TB"] * size + answered_TB
-        new_TB = window.fields["words_TB"] == tagging.UNKNOWN
-        everything += torch.bincount(cells_TB[window.valid_TB].cpu(), minlength=size * size)
-        unseen += torch.bincount(cells_TB[window.valid_TB & new_TB].cpu(), minlength=size * size)
-    return {"loss": loss, "all": everything.view(size, size), "unseen": unseen.view(size, size)}
+        valid_TB, new_TB = window.valid_TB, window.fields["words_TB"] == tagging.UNKNOWN
+        of_all, of_new = _counted(window.fields["targets_TB"][valid_TB], answered_TB[valid_TB], new_TB[valid_TB], size)
+        everything += of_all
+        unseen += of_new
+    return {"loss": loss, "all": everything, "unseen": unseen}
 
 
 def metrics(sums: Sums, sidecar: Sidecar) -> dict[str, float]:
@@ -235,12 +235,19 @@ def _spelt(columns: arrow.Columns, characters: list[str]) -> list[list[str]]:
     return spelt
 
 
-def _shares(all_VV: torch.Tensor, unseen_VV: torch.Tensor) -> dict[str, float]:
+def _counted(right_N: Tensor, answered_N: Tensor, new_N: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """right_answered_VV of all words, and of the new ones."""
+    cells_N = right_N * size + answered_N
+    everything, unseen = (torch.bincount(some.cpu(), minlength=size**2) for some in (cells_N, cells_N[new_N]))
+    return everything.view(size, size), unseen.view(size, size)
+
+
+def _shares(all_VV: Tensor, unseen_VV: Tensor) -> dict[str, float]:
     scores = {"accuracy": _share(all_VV)}
     return scores | ({"accuracy_unseen": _share(unseen_VV)} if unseen_VV.any() else {})
 
 
-def _share(right_answered_VV: torch.Tensor) -> float:
+def _share(right_answered_VV: Tensor) -> float:
     return 100 * float(right_answered_VV.trace() / right_answered_VV.sum())
 
 
