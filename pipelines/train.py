@@ -14,12 +14,13 @@ import hashlib
 import json
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines import cli, cluster, files, networks, params, paths, pictures, tasks, watch, worker
+from pipelines import cli, cluster, files, networks, params, paths, pictures, points, tasks, watch, worker
 from rnn_core.errors import ConfigError, DataError, UserError
 
 
@@ -41,19 +42,30 @@ def train(suite: str, name: str) -> None:
     if unfinished:
         print(f"{name}: {len(unfinished)} to train on {describe(resources)}", flush=True)
         with worker.locked(paths.checkpoints(suite, name) / "train.lock", seconds=0):
-            work(unfinished, block, resources)
+            overhead = work(unfinished, block, resources)
+        print(f"{name}: {overhead:.1f} s beside training (workers started and ended, data opened)", flush=True)
     for job in jobs:
         finish(job)
     lay_out(jobs, block)
 
 
-def work(jobs: list[worker.Job], block: params.Block, resources: cluster.Resources) -> None:
-    """Train these in one session of workers, watched."""
+def work(jobs: list[worker.Job], block: params.Block, resources: cluster.Resources) -> float:
+    """Train these in one session of workers, watched. Returns the seconds of the session that were no training."""
+    began, trained = time.monotonic(), sum(map(trained_seconds, jobs))
     session = hashlib.sha256("".join(job.key for job in jobs).encode()).hexdigest()[:16]
     storage = paths.checkpoints(block.suite, block.name) / "ray"
     with watch.Watch(jobs, block.experiment), _told_errors(jobs), cluster.joined(resources):
         cluster.run(worker.train_all, jobs, name=f"{block.name}-{session}", storage=storage, resources=resources)
     shutil.rmtree(storage, ignore_errors=True)
+    return time.monotonic() - began - (sum(map(trained_seconds, jobs)) - trained)
+
+
+def trained_seconds(job: worker.Job) -> float:
+    """Of training, so far: of a finished one in all, of an interrupted one up to its last point."""
+    finished = job.folder / "finished.json"
+    if finished.exists():
+        return float(files.read_json(finished)["seconds"])
+    return max((float(point["seconds"]) for point in points.read(job.folder)), default=0.0)
 
 
 def plan(block: params.Block, arrow: Path, checkpoints: Path, threads: int) -> list[worker.Job]:

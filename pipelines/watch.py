@@ -95,15 +95,14 @@ class _Line:
         self.show(last=True)
 
     def _text(self) -> str:
+        """What is known: a validation may come before the first point of the training's own curve."""
         values = self._latest
-        epoch = values.get("train/epoch", 0.0)
-        validation = "".join(f", {k} {v:.4g}" for k, v in values.items() if k.startswith("validation/"))
-        rate = values.get("train/tokens_per_second", 0.0)
-        loss = values.get("train/loss", float("nan"))
-        return (
-            f"{self._title}: epoch {epoch:.1f} of {self._epochs}, loss {loss:.3f} nats{validation}, "
-            f"{rate:,.0f} tokens/s, {_clock(self._seconds)} done, {self._left(epoch)} left"
-        )
+        epoch = values.get("train/epoch")
+        parts = [f"{k} {v:.4g}" for k, v in values.items() if k.startswith("validation/")]
+        if epoch is not None:
+            began = [f"epoch {epoch:.1f} of {self._epochs}", f"loss {values['train/loss']:.3f} nats"]
+            parts = [*began, *parts, f"{values['train/tokens_per_second']:,.0f} tokens/s"]
+        return f"{self._title}: {', '.join(parts)}, {_clock(self._seconds)} done, {self._left(epoch or 0.0)} left"
 
     def _left(self, epoch: float) -> str:
         if self._first is None or epoch <= self._first[0]:

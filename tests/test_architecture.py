@@ -56,6 +56,7 @@ ALLOWED_IN_CORE = {
     "bptt": ("lanes", "dropout", "optim", "prefetch"),
     "checkpoint": ("bptt", "optim", "lanes"),
     "networks": ("models", "heads", "lanes"),
+    "classes": ("arrow", "bptt", "lanes", "metrics", "models", "networks", "readouts"),
     "graph": ("looking", "kernels"),
 }
 

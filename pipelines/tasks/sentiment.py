@@ -16,17 +16,15 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sums, Table, Where, by_count, split_files
-from rnn_core import arrow, bptt
+from rnn_core import arrow, classes
 from rnn_core.errors import DataError
 from rnn_core.lanes import Windows
 from rnn_core.metrics.classified import Classified
 from rnn_core.models import classification
 from rnn_core.models.classification import UNKNOWN
 from rnn_core.networks import Network
-from rnn_core.readouts import sequences
 from rnn_core.text import transfer, word_vectors
 
 KIND = "classification"
@@ -43,7 +41,6 @@ FILES = {
     "sst2": {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"},
     "sample": {"train": "train.tsv", "validation": "validation.tsv", "test": "test.tsv"},
 }
-ANSWER_LANES = 16
 WORST = 50
 """Examples with the largest loss that are shown."""
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
@@ -113,11 +110,11 @@ def sidecar(counts: Counts, data: Data) -> dict[str, Any]:
 def encoder(sidecar: Sidecar) -> Callable[[Sentence], Row]:
     ids = {word: index for index, word in enumerate(sidecar["words"]) if index > UNKNOWN}
     # What a user typed has no label: 0 fills its place, and nothing reads it.
-    classes = {label: index for index, label in enumerate(sidecar["labels"])} | {"": 0}
+    ids_of_labels = {label: index for index, label in enumerate(sidecar["labels"])} | {"": 0}
 
     def encode(sentence: Sentence) -> Row:
         tokens = np.array([ids.get(word, UNKNOWN) for word in sentence.words], np.int32)
-        return {"tokens": tokens, "features": [], "steps": len(tokens), "label": classes[sentence.label]}
+        return {"tokens": tokens, "features": [], "steps": len(tokens), "label": ids_of_labels[sentence.label]}
 
     return encode
 
@@ -155,10 +152,7 @@ def begin(network: Network, model: Mapping[str, Any], sidecar: Sidecar, root: Pa
 
 
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
-    classified = Classified(len(sidecar["labels"]))
-    for _, logits_NV, labels_N in _read(network, windows):
-        classified.add(logits_NV, labels_N)
-    return classified.sums
+    return classes.measure(network, windows, len(sidecar["labels"]))
 
 
 def metrics(sums: Sums, sidecar: Sidecar) -> dict[str, float]:
@@ -174,9 +168,9 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
 def analysis(network: Network, windows: Windows, columns: arrow.Columns, sidecar: Sidecar) -> dict[str, Table | Matrix]:
     """The sentences with the largest loss, and the accuracy by length."""
     losses, answered = np.zeros(columns.num_rows), np.zeros(columns.num_rows, np.int64)
-    for rows_N, logits_NV, labels_N in _read(network, windows):
-        losses[rows_N] = -logits_NV.log_softmax(1).gather(1, labels_N[:, None])[:, 0].numpy()
-        answered[rows_N] = logits_NV.argmax(1).numpy()
+    for rows_N, log_p_NV, labels_N in classes.judged(network, windows):
+        losses[rows_N] = -log_p_NV.gather(1, labels_N[:, None])[:, 0].numpy()
+        answered[rows_N] = log_p_NV.argmax(1).numpy()
     names, labels = sidecar["label_names"], columns["label"]
     right = answered == labels
     worst = [
@@ -194,24 +188,15 @@ def analysis(network: Network, windows: Windows, columns: arrow.Columns, sidecar
     return {"largest_loss": worst, "accuracy_by_length": by_length}
 
 
-@torch.no_grad()
 def answers(network: Network, inputs: list[str], sidecar: Sidecar) -> list[dict[str, Any]]:
     """The `label` and its `probability`, and those of all classes."""
     if not inputs:
         return []
-    encode = encoder(sidecar)
+    encode, names = encoder(sidecar), sidecar["label_names"]
     columns = arrow.from_rows([encode(raw_example(text, sidecar)) for text in inputs], KIND)
-    lanes = min(len(inputs), ANSWER_LANES)
-    longest = int(columns.steps().max())
-    filling = classification.filling(columns, lanes=lanes, window=longest, seed=None, carries=False)
-    windows = Windows(filling=filling, assemble=classification.assemble(columns), lanes=slice(0, lanes))
-    names, found = sidecar["label_names"], dict[int, list[float]]()
-    for rows_N, logits_NV, _ in _read(network, windows):
-        found |= dict(zip(rows_N.tolist(), logits_NV.softmax(1).tolist(), strict=True))
     return [
-        {"label": names[np.argmax(found[row])], "probability": max(found[row])}
-        | {"probabilities": dict(zip(names, found[row], strict=True))}
-        for row in range(len(inputs))
+        {"label": names[np.argmax(p_V)], "probability": max(p_V), "probabilities": dict(zip(names, p_V, strict=True))}
+        for p_V in classes.probabilities(network, columns)
     ]
 
 
@@ -254,16 +239,6 @@ def _parse(line: bytes, data: Data) -> Sentence:
     if data.too_long == "refuse" and len(words) > data.max_length:
         raise _Bad(f"a sentence of {len(words)} words", f"at most {data.max_length} (data.max_length)")
     return Sentence(tuple(words[: data.max_length]), label)
-
-
-@torch.no_grad()
-def _read(network: Network, windows: Windows) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Rows, float64 logits and labels of each window's sequences, on the CPU."""
-    for window, hidden_TBH in bptt.read(network, windows, network.initial_carry(windows.width)):
-        where = sequences(window.starts_TB, window.valid_TB)
-        logits_NV = network.head.predict(window, hidden_TBH).double().cpu()
-        rows_N, labels_N = (where.at_first(window.fields[name]).cpu() for name in ("row_TB", "label_TB"))
-        yield rows_N, logits_NV, labels_N
 
 
 def _occurrences(columns: arrow.Columns, words: int) -> Any:

@@ -20,12 +20,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipelines.parsers import msr_action3d, paths, videos
 from pipelines.parsers.videos import Data, Sequence
 from pipelines.tasks import BadRecord, Counts, Item, Matrix, Row, Sidecar, Simple, Sums, Table, Where
-from rnn_core import arrow, bptt
+from rnn_core import arrow, classes
 from rnn_core.arrow import SPLITS
 from rnn_core.config import from_mapping, to_mapping
 from rnn_core.errors import DataError
@@ -33,7 +32,6 @@ from rnn_core.lanes import Windows
 from rnn_core.metrics.classified import Classified
 from rnn_core.models import classification
 from rnn_core.networks import Network
-from rnn_core.readouts import sequences
 
 KIND = "classification"
 METRICS: dict[str, Literal["max", "min"]] = {"accuracy": "max", "f1": "max", "calibration_error": "min"}
@@ -46,7 +44,6 @@ HELD_OUT = 9
 """The subject of MSR Action3D that validates (`data.validation`); the other odd ones train, the even ones test."""
 PATHS, PATH_CLASSES = "point_history.csv", "point_history_classifier_label.csv"
 WORST = 20
-ANSWER_LANES = 16
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 """Of the simple baseline: the inverse of its regularisation is chosen among these."""
 
@@ -172,10 +169,7 @@ def sizes(config: classification.Config, sidecar: Sidecar) -> classification.Siz
 
 
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
-    classified = Classified(len(sidecar["classes"]))
-    for _, log_p_NV, labels_N in _judged(network, windows):
-        classified.add(log_p_NV, labels_N)
-    return classified.sums
+    return classes.measure(network, windows, len(sidecar["classes"]))
 
 
 def metrics(sums: Sums, sidecar: Sidecar) -> dict[str, float]:
@@ -198,7 +192,7 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix]:
 def analysis(network: Network, windows: Windows, columns: arrow.Columns, sidecar: Sidecar) -> dict[str, Table | Matrix]:
     """The videos with the largest loss."""
     judged: dict[int, tuple[float, int]] = {}
-    for rows_N, log_p_NV, labels_N in _judged(network, windows):
+    for rows_N, log_p_NV, labels_N in classes.judged(network, windows):
         losses_N = -log_p_NV.gather(1, labels_N[:, None])[:, 0]
         pairs = zip(losses_N.tolist(), log_p_NV.argmax(1).tolist(), strict=True)
         judged |= dict(zip(rows_N.tolist(), pairs, strict=True))
@@ -215,18 +209,11 @@ def answers(network: Network, inputs: list[bytes], sidecar: Sidecar) -> list[dic
     """The most probable `class`, and the `probabilities` of all."""
     if not inputs:
         return []
-    encode = encoder(sidecar)
+    encode, names = encoder(sidecar), sidecar["classes"]
     columns = arrow.from_rows([encode(raw_example(given, sidecar)) for given in inputs], KIND)
-    lanes = min(len(inputs), ANSWER_LANES)
-    window = int(columns.steps().max())
-    filling = classification.filling(columns, lanes=lanes, window=window, seed=None, carries=False)
-    windows = Windows(filling=filling, assemble=classification.assemble(columns), lanes=slice(0, lanes))
-    names, found = sidecar["classes"], dict[int, list[float]]()
-    for rows_N, log_p_NV, _ in _judged(network, windows):
-        found |= dict(zip(rows_N.tolist(), log_p_NV.exp().tolist(), strict=True))
     return [
-        {"class": names[np.argmax(found[row])], "probabilities": dict(zip(names, found[row], strict=True))}
-        for row in range(len(inputs))
+        {"class": names[np.argmax(p_V)], "probabilities": dict(zip(names, p_V, strict=True))}
+        for p_V in classes.probabilities(network, columns)
     ]
 
 
@@ -255,16 +242,6 @@ def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, S
     classified.add(log_p_NV, torch.from_numpy(y["test"]))
     chosen = f"logistic regression on means over time; on validation data, of C in {STRENGTHS}: {best}"
     return {"time_average": Simple(classified.metrics(), chosen)}
-
-
-@torch.no_grad()
-def _judged(network: Network, windows: Windows) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Rows, log-probabilities_NV (float64) and labels of each window's sequences, on the CPU."""
-    for window, hidden_TBH in bptt.read(network, windows, network.initial_carry(windows.width)):
-        where = sequences(window.starts_TB, window.valid_TB)
-        log_p_NV = network.head.predict(window, hidden_TBH).double().log_softmax(1).cpu()
-        rows_N, labels_N = (where.at_first(window.fields[name]).cpu() for name in ("row_TB", "label_TB"))
-        yield rows_N, log_p_NV, labels_N
 
 
 def _time_average(columns: arrow.Columns) -> NDArray[Any]:

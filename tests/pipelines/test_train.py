@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from pipelines import files, params, paths, train, worker
+from pipelines import files, params, paths, points, train, worker
 from rnn_core.errors import ConfigError, DataError
 from tests.pipelines import small_training as small
 
@@ -112,3 +112,16 @@ def test_the_revision_is_that_of_this_repository():
     head = train.revision()
     assert head is not None
     assert len(head.removesuffix("+changes")) == 40
+
+
+def test_seconds_of_training_are_those_of_the_finished_one_or_of_its_last_point(shipped, arrow, tmp_path):
+    job = train.plan(block_of(shipped), arrow, tmp_path, 1)[0]
+    assert train.trained_seconds(job) == 0
+    job.folder.mkdir(parents=True)
+    recorder = points.Recorder(job.folder)
+    recorder.add(1, 2.5, {"train/loss": 1.0})
+    recorder.add(2, 4.0, {"train/loss": 0.5})
+    recorder.close()
+    assert train.trained_seconds(job) == 4.0
+    files.write_json(job.folder / "finished.json", {"seconds": 4.25})
+    assert train.trained_seconds(job) == 4.25
