@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from pipelines.parsers import word_vectors
 from pipelines.rivals.kneser_ney import KneserNey
 from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sums, Table, Where, by_count, split_files
 from rnn_core import bptt
@@ -140,6 +141,10 @@ def example_input(columns: Columns, sidecar: Sidecar, raw: Path) -> str:
 
 def sizes(config: Config, sidecar: Sidecar) -> Sizes:
     return Sizes(vocabulary=len(sidecar["words"]))
+
+
+def begin(network: Network, model: Mapping[str, Any], sidecar: Sidecar, root: Path) -> None:
+    word_vectors.begin("language_model", network.model.embedding.weight, sidecar["words"], model, root)
 
 
 def simple(splits: Mapping[str, Columns], sidecar: Sidecar) -> dict[str, Simple]:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.parsers import word_vectors
 from pipelines.rivals.feature_tagger import FeatureTagger
 from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sums, Table, Where, by_count, split_files
 from rnn_core import arrow, bptt
@@ -161,6 +162,10 @@ def example_input(columns: arrow.Columns, sidecar: Sidecar, raw: Path) -> str:
 def sizes(config: tagging.Config, sidecar: Sidecar) -> tagging.Sizes:
     known = sum(count >= config.min_count for count in sidecar["word_counts"][2:])
     return tagging.Sizes(words=2 + known, characters=len(sidecar["characters"]), tags=len(sidecar["tags"]))
+
+
+def begin(network: Network, model: Mapping[str, Any], sidecar: Sidecar, root: Path) -> None:
+    word_vectors.begin("pos_tagging", network.model.embedding.weight, sidecar["words"], model, root)
 
 
 def simple(splits: Mapping[str, arrow.Columns], sidecar: Sidecar) -> dict[str, Simple]:

@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 
+from pipelines.parsers import word_vectors
 from pipelines.tasks import BadRecord, Counts, Matrix, Row, Sidecar, Simple, Sums, Table, Where, by_count, split_files
 from rnn_core import arrow, classes
 from rnn_core.errors import DataError
@@ -25,7 +26,7 @@ from rnn_core.metrics.classified import Classified
 from rnn_core.models import classification
 from rnn_core.models.classification import UNKNOWN
 from rnn_core.networks import Network
-from rnn_core.text import transfer, word_vectors
+from rnn_core.text import transfer
 
 KIND = "classification"
 METRICS: dict[str, Literal["max", "min"]] = {"accuracy": "max", "f1": "max", "calibration_error": "min"}
@@ -146,9 +147,7 @@ def begin(network: Network, model: Mapping[str, Any], sidecar: Sidecar, root: Pa
     if model.get("start") is not None:
         common = transfer.fill(weight, words, network.model.stack, transfer.Start(**model["start"]), root)
         print(f"sentiment: {common} of {len(weight)} words begin with a language model's vectors", flush=True)
-    if model.get("vectors") is not None:
-        found = word_vectors.fill(weight, words, word_vectors.Vectors(**model["vectors"]), root)
-        print(f"sentiment: {found} of {len(weight)} words begin with vectors of a file", flush=True)
+    word_vectors.begin("sentiment", weight, words, model, root)
 
 
 def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:

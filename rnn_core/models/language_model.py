@@ -18,6 +18,7 @@ from rnn_core.dropout import Draws
 from rnn_core.lanes import Assemble, Positions, Stream, Window, Windows
 from rnn_core.layers import Stack, StackConfig
 from rnn_core.products import Linear
+from rnn_core.text.word_vectors import Vectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class Config(StackConfig):
     """A name in `rnn_core.networks.HEADS`."""
     cutoffs: tuple[int, ...] | None = None
     """`adaptive` only: the first word of each cluster."""
+    vectors: Vectors | None = None
+    """Word vectors that the embedding begins with."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,6 +17,7 @@ from rnn_core.errors import ConfigError
 from rnn_core.lanes import Assemble, Pack, Positions, Window, Windows
 from rnn_core.layers import Stack, StackConfig
 from rnn_core.text.spelling import PADDING, Spellings
+from rnn_core.text.word_vectors import Vectors
 
 UNKNOWN = 1
 WORD_MASK = 0
@@ -48,6 +49,8 @@ class Config(StackConfig):
     """None reads no spelling."""
     head: Literal["softmax", "crf"] = "softmax"
     """A name in `rnn_core.networks.HEADS`: each tag on its own, or all of a sentence together."""
+    vectors: Vectors | None = None
+    """Word vectors that the embedding begins with."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
