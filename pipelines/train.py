@@ -183,10 +183,10 @@ def chosen(jobs: list[worker.Job], block: params.Block) -> str:
 
 
 def code_digest(task: str) -> str:
-    """Of the code that decides what a training computes."""
+    """Of the code that decides what a training computes; what only looks at a trained network (`inspect`) does not."""
     root = paths.root()
-    sources = [*sorted((root / "rnn_core").rglob("*.py")), root / "pipelines/worker.py"]
-    sources.append(root / f"pipelines/tasks/{task}.py")
+    core = [path for path in (root / "rnn_core").rglob("*.py") if path.parent != root / "rnn_core/inspect"]
+    sources = sorted(core) + [root / f"pipelines/{name}.py" for name in ("worker", "group", f"tasks/{task}")]
     return hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()
 
 

@@ -1,6 +1,6 @@
 """What one worker of a training does: drives `fit`, and between two steps records, validates and saves.
 
-Knows torch.distributed but neither who started the workers nor who reads the points. Worker 0 writes; what it writes
+Knows neither who started the workers nor who reads the points. Worker 0 writes; what it writes
 into a training's folder:
     points.jsonl   the curves            state/step-*   training states
     best/          weights with the best validation score
@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch import Tensor
 
-from pipelines import files, networks, paths, tasks
+from pipelines import files, group, networks, paths, tasks
 from pipelines.params import Train
 from pipelines.points import Recorder
 from rnn_core import averaging, bptt, checkpoint, memory, optim, products
@@ -67,7 +65,7 @@ def train_all(jobs: list[Job], device: str) -> None:
             train(job, device)
         except UserError as error:
             told = {"type": type(error).__name__, "where": error.where, "found": error.found, "allowed": error.allowed}
-            files.write_json(job.folder / f"error-{_rank():04d}.json", told)
+            files.write_json(job.folder / f"error-{group.rank():04d}.json", told)
             raise
 
 
@@ -80,7 +78,7 @@ def train(job: Job, device: str) -> None:
     memory.keep()
     torch.set_num_threads(job.threads)
     job.folder.mkdir(parents=True, exist_ok=True)
-    if _rank() == 0:
+    if group.rank() == 0:
         with locked(job.folder / "writer.lock", LOCK_SECONDS), contextlib.closing(Recorder(job.folder)) as recorder:
             _Training(job, torch.device(device), recorder).run()
     else:
@@ -116,7 +114,7 @@ class _Training:
         self.job, self.device, self.recorder = job, device, recorder
         self.task, settings = tasks.load(job.task), job.train
         self.sidecar = files.read_json(job.arrow / "sidecar.json")
-        self.lanes = lane_slice(settings.lanes, _rank(), _workers())
+        self.lanes = lane_slice(settings.lanes, group.rank(), group.size())
         self.windows = split_windows(job.arrow, "train", self.task.KIND, settings, self.lanes, seed=settings.seed)
         self.validation = split_windows(job.arrow, "validation", self.task.KIND, settings, self.lanes)
         self.ready = Prefetched(self.windows, device, kept=math.ceil((settings.k2 - settings.window) / settings.window))
@@ -183,7 +181,7 @@ class _Training:
             k2=settings.k2 if settings.carry and not settings.window_spread else None,
             accumulate=settings.accumulate,
             bfloat16=self.bfloat16,
-            reduce=_reduce,
+            reduce=group.reduce,
             capture=(lambda function: Captured(function, CudaGraphs(self.device))) if self.graph else None,
         )
 
@@ -235,7 +233,7 @@ class _Training:
     def _keep_if_best(self) -> None:
         job, progress = self.job, self.progress
         sums = self.task.measure(self.network, self.validation, self.sidecar)
-        _reduce(list(sums.values()))
+        group.reduce(list(sums.values()))
         metrics = self.task.metrics(sums, self.sidecar)
         score = metrics[job.metric]
         if self.recorder:
@@ -252,13 +250,13 @@ class _Training:
                 checkpoint.save_network(self.network, aside / "model.safetensors")
 
     def _save(self) -> None:
-        carry = bptt.map_carry(lambda mine: _gather_lanes(mine, self.job.train.lanes), self.state.carry)
+        carry = bptt.map_carry(lambda mine: group.gather_lanes(mine, self.job.train.lanes), self.state.carry)
         self.progress.seconds = self._seconds()
         facts = {
             "progress": vars(self.progress),
             "epoch": float(self.state.update / self.per_epoch),
             "seed": self.job.train.seed,
-            "workers": _workers(),
+            "workers": group.size(),
             "threads": self.job.threads,
         }
         if self.recorder:
@@ -272,7 +270,7 @@ class _Training:
             "stopped_early": self.state.update < self.total,
             "best": self.progress.best_metrics,
             "best_update": self.progress.best_update,
-            "workers": _workers(),
+            "workers": group.size(),
             "threads": self.job.threads,
             "device": str(self.device),
             "products": "bfloat16" if self.bfloat16 else self.job.train.stored,
@@ -302,39 +300,6 @@ def split_windows(
     if seed is not None:
         filling = varied(filling, settings.window_spread, seed)
     return Windows(filling=filling, assemble=KINDS[kind].assemble(columns), lanes=lanes, seed=seed)
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def _workers() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def _reduce(tensors: list[Tensor]) -> None:
-    """Sum over the workers in place, in one bucket a type: its order and size depend on the parameters alone."""
-    if _workers() == 1:
-        return
-    for dtype in {t.dtype: None for t in tensors}:
-        same = [t for t in tensors if t.dtype == dtype]
-        bucket = torch.cat([t.flatten() for t in same])
-        dist.all_reduce(bucket)
-        for tensor, part in zip(same, bucket.split([t.numel() for t in same]), strict=True):
-            tensor.copy_(part.view_as(tensor))
-
-
-def _gather_lanes(mine: Tensor, lanes: int) -> Tensor:
-    """All lanes, in lane order, from each worker's slice of them."""
-    workers = _workers()
-    if workers == 1:
-        return mine
-    slices = [lane_slice(lanes, rank, workers) for rank in range(workers)]
-    width = slices[0].stop
-    padded = torch.cat([mine, mine.new_zeros(width - len(mine), *mine.shape[1:])])
-    parts = [torch.empty_like(padded) for _ in slices]
-    dist.all_gather(parts, padded)
-    return torch.cat([part[: s.stop - s.start] for part, s in zip(parts, slices, strict=True)])
 
 
 @contextlib.contextmanager
