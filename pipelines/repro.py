@@ -8,7 +8,6 @@ lacks of what lies finished on disk: a new server, or a deleted store, is filled
 
 import argparse
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from pipelines import cli, params, paths, report
+from pipelines import cli, locks, params, paths, report
 from rnn_core.errors import ConfigError
 
 
@@ -60,18 +59,12 @@ def target(suite: str, block: str) -> str:
 @contextlib.contextmanager
 def turn(what: str) -> Iterator[TextIO]:
     """The right to run stages in this checkout; waits for whoever has it, saying so. Ends with the process."""
-    file = paths.root() / "data/.repro.lock"
-    file.parent.mkdir(exist_ok=True)
-    with file.open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            print(f"repro: waiting for {lock.read().strip() or 'another process'}", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(f"`make repro` of process {os.getpid()} ({what}, since {time.strftime('%H:%M:%S')})\n")
-        lock.flush()
+    own = f"`make repro` of process {os.getpid()} ({what}, since {time.strftime('%H:%M:%S')})"
+
+    def waits(who: str) -> None:
+        print(f"repro: waiting for {who or 'another process'}", flush=True)
+
+    with locks.held(paths.root() / "data/.repro.lock", name=own, waits=waits) as lock:
         yield lock
 
 

@@ -41,7 +41,7 @@ def train(suite: str, name: str) -> None:
             print(f"{name}/{job.name}: trained already ({job.folder.name})")
     if unfinished:
         print(f"{name}: {len(unfinished)} to train on {describe(resources)}", flush=True)
-        with worker.locked(paths.checkpoints(suite, name) / "train.lock", seconds=0):
+        with worker.alone(paths.checkpoints(suite, name) / "train.lock", seconds=0):
             overhead = work(unfinished, block, resources)
         print(f"{name}: {overhead:.1f} s beside training (workers started and ended, data opened)", flush=True)
     for job in jobs:

@@ -8,7 +8,6 @@ into a training's folder:
 """
 
 import contextlib
-import fcntl
 import math
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from typing import Any
 
 import torch
 
-from pipelines import files, group, networks, paths, tasks
+from pipelines import files, group, locks, networks, paths, tasks
 from pipelines.params import Train
 from pipelines.points import Recorder
 from rnn_core import averaging, bptt, checkpoint, memory, optim, products
@@ -79,7 +78,7 @@ def train(job: Job, device: str) -> None:
     torch.set_num_threads(job.threads)
     job.folder.mkdir(parents=True, exist_ok=True)
     if group.rank() == 0:
-        with locked(job.folder / "writer.lock", LOCK_SECONDS), contextlib.closing(Recorder(job.folder)) as recorder:
+        with alone(job.folder / "writer.lock", LOCK_SECONDS), contextlib.closing(Recorder(job.folder)) as recorder:
             _Training(job, torch.device(device), recorder).run()
     else:
         _Training(job, torch.device(device), None).run()
@@ -303,22 +302,16 @@ def split_windows(
 
 
 @contextlib.contextmanager
-def locked(path: Path, seconds: float) -> Iterator[None]:
-    """No two processes at once: the lock falls with its process, however that ends.
+def alone(path: Path, seconds: float) -> Iterator[None]:
+    """No two processes train at once what this lock stands for.
 
     Raises:
-        DataError: another process has held it for longer than `seconds`.
+        DataError: another one has done so for longer than `seconds`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    found = "another process is training this"
-                    raise DataError(str(path.parent), found, "wait for it to end, or end it") from None
-                time.sleep(0.2)
+    with contextlib.ExitStack() as until:
+        try:
+            until.enter_context(locks.held(path, seconds=seconds))
+        except TimeoutError:
+            found = "another process is training this"
+            raise DataError(str(path.parent), found, "wait for it to end, or end it") from None
         yield

@@ -3,8 +3,6 @@
 The store keeps verified files by their sha256, so that each is fetched once for all suites and experiments.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -14,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines import locks
 from pipelines.sources import archive
 from pipelines.sources.dataset import Content, Dataset
 from pipelines.sources.download import Missing, Patience, download
@@ -56,7 +55,11 @@ def obtain(name: str, dataset: Dataset, folder: Path, sources: Sources) -> dict[
     work = sources.downloads / name
     work.mkdir(parents=True, exist_ok=True)
     had: dict[str, Place] = {}
-    with _lock(work / "lock", name):
+
+    def waits(_: str) -> None:
+        print(f"{name}: another process is fetching it, waiting", file=sys.stderr, flush=True)
+
+    with locks.held(work / "lock", waits=waits):
         for file, content in dataset.files.items():
             kept = sources.downloads / content.sha256
             if _is_kept(kept, content):
@@ -157,15 +160,3 @@ def _is_kept(kept: Path, content: Content) -> bool:
         kept.unlink()
         return False
     return True
-
-
-@contextlib.contextmanager
-def _lock(path: Path, name: str) -> Iterator[None]:
-    """One process at a time fetches a data set; the lock ends with its process, however that ends."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{name}: another process is fetching it, waiting", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -5,7 +5,6 @@ where the user has not set them: MLFLOW_HTTP_REQUEST_TIMEOUT, MLFLOW_HTTP_REQUES
 """
 
 import contextlib
-import fcntl
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from pipelines import paths
+from pipelines import locks, paths
 from rnn_core.errors import UserError
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
@@ -71,10 +70,7 @@ def artifacts(address: str) -> Path:
 @contextlib.contextmanager
 def lock() -> Iterator[None]:
     """One process of this checkout at a time: what is looked up and then created is created once."""
-    path = paths.home() / "data/.tracking.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locks.held(paths.home() / "data/.tracking.lock"):
         yield
 
 

@@ -94,12 +94,12 @@ def test_a_workers_mistake_is_told_in_its_own_words(shipped, arrow, tmp_path, mo
 def test_two_at_once_do_not_train_one_block(tmp_path):
     lock = tmp_path / "train.lock"
     with (
-        worker.locked(lock, seconds=0),
+        worker.alone(lock, seconds=0),
         pytest.raises(DataError, match="another process is training this; wait for it to end"),
-        worker.locked(lock, seconds=0),
+        worker.alone(lock, seconds=0),
     ):
         raise AssertionError("two hold the lock")
-    with worker.locked(lock, seconds=0):
+    with worker.alone(lock, seconds=0):
         pass
 
 
