@@ -162,6 +162,7 @@ def main() -> None:
     what.add_argument("--missing", action="store_true", help="all that is finished on disk and not on the server")
     parser.add_argument("--suite", default="sample", choices=paths.SUITES)
     arguments = parser.parse_args()
+    cli.run(tracking.settle)
     if arguments.missing:
         cli.run(lambda: missing(arguments.suite))
     else:

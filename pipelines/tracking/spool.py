@@ -103,6 +103,14 @@ def batches(path: Path, start: int) -> Iterator[tuple[list[Value], int]]:
         yield values, start
 
 
+def last_time(training: Training) -> int | None:
+    """When the training was last seen alive, in milliseconds since 1970: its end, else its last point."""
+    if not training.num_bytes:
+        return training.time("finished")
+    *_, (values, _) = batches(training.points, 0)
+    return training.time("finished") or values[-1].time
+
+
 def digest(training: Training) -> str:
     """Digest of the training's Arrow folder: DVC's where `dvc.lock` names it, else our own."""
     suite, block = training.facts["suite"], training.facts["block"]
