@@ -18,7 +18,8 @@ from pipelines.tracking.spool import Sent, Training, Value
 from rnn_core.errors import DataError
 
 IDENTITY = ("training_id", "key", "suite", "block", "task", "kind", "dataset", "training", "cell")
-ORIGIN = ("revision", "data_digest", "source_digest", "cluster_job", "workers", "threads", "device", "products")
+ORIGIN = ("revision", "data_digest", "source_digest", "cluster_job")
+HARDWARE = ("workers", "threads", "device", "products", "processor", "cores", "gpu")
 RESULTS = ("seconds", "steps", "epochs", "parameters", "pad_share", "character_pad_share")
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 WATERMARK = "points_bytes"
@@ -73,14 +74,21 @@ def reopen(client: MlflowClient, uri: str, training: Training) -> str:
     return str(run.info.run_id)
 
 
-def send(client: MlflowClient, uri: str, training: Training, status: str | None, scores: dict[str, float]) -> Sent:
+def send(
+    client: MlflowClient,
+    uri: str,
+    training: Training,
+    status: str | None,
+    scores: dict[str, float],
+    compared: dict[str, float],
+) -> Sent:
     """See `Tracker.send`."""
     run = ensure(client, uri, training)
     run_id, before = run.info.run_id, _watermark(run, training)
     status = status or STATUS.get(training.facts.get("status", ""), run.info.status)
     new = [
         send_points(client, run_id, training, before) > before,
-        _send_results(client, run, training, scores) > 0,
+        _send_results(client, run, training, scores, compared) > 0,
         run.info.status != status,
     ]
     if run.info.status != status:
@@ -139,7 +147,9 @@ def send_folder(client: MlflowClient, run: Run, folder: Path, name: str) -> int:
 
 def _tags(training: Training) -> dict[str, str]:
     """What is known of the training so far; the number of workers, for one, comes with its end."""
-    tags = {key: _text(training.facts[key]) for key in IDENTITY + ORIGIN if training.facts.get(key) is not None}
+    tags = {
+        key: _text(training.facts[key]) for key in IDENTITY + ORIGIN + HARDWARE if training.facts.get(key) is not None
+    }
     tags["role"] = "recurrent" if training.facts["training"].startswith("recurrent") else "baseline"
     tags["dvc_hash"] = spool.digest(training)
     tags["mlflow.source.name"] = "pipelines.train"
@@ -167,11 +177,20 @@ def _dataset(training: Training) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
-def _send_results(client: MlflowClient, run: Run, training: Training, scores: dict[str, float]) -> int:
-    """What is known at the end only: facts of the whole training, best validation, the evaluation's scores."""
+def _send_results(
+    client: MlflowClient, run: Run, training: Training, scores: dict[str, float], compared: dict[str, float]
+) -> int:
+    """What is known at the end only: facts of the whole training, best validation, the evaluation's scores.
+
+    `score/...` is the metric that decides, under names that are the same for all tasks.
+    """
+    best, decides = training.facts.get("best", {}), training.params.get("metric")
     results = {f"training/{key}": training.facts[key] for key in RESULTS if training.facts.get(key) is not None}
-    results |= {f"best/{key}": value for key, value in training.facts.get("best", {}).items()}
+    results |= {f"training/{key}": value for key, value in spool.cost(training).items()}
+    results |= {f"best/{key}": value for key, value in best.items()}
     results |= {f"test/{key}": value for key, value in scores.items()}
+    results |= {f"score/{key}": value for key, value in compared.items()}
+    results |= {"score/validation": best[decides]} if decides in best else {}
     # A curve of a result would be a single point, so a changed one goes in at the next step: mlflow shows the last.
     changed = {key: float(value) for key, value in results.items() if run.data.metrics.get(key) != value}
     time = training.time("finished") or training.time("started") or 0

@@ -61,17 +61,24 @@ class Tracker:
             count += 1
         return count
 
-    def send(self, folder: Path, status: str | None = None, scores: dict[str, float] | None = None) -> Sent:
+    def send(
+        self,
+        folder: Path,
+        status: str | None = None,
+        scores: dict[str, float] | None = None,
+        compared: dict[str, float] | None = None,
+    ) -> Sent:
         """All that the folder holds and the server lacks, then the run's status.
 
         Args:
             status: FINISHED, FAILED or KILLED; None: what `run.json` says.
             scores: the evaluation's metrics of this training.
+            compared: the one that decides beside the best possible, by names that all tasks share.
         """
         from pipelines.tracking import runs
 
         with _reaching(self.uri):
-            return runs.send(self.client, self.uri, spool.read(folder), status, scores or {})
+            return runs.send(self.client, self.uri, spool.read(folder), status, scores or {}, compared or {})
 
     def send_folder(self, folder: Path, evidence: Path, name: str) -> int:
         """Files that belong to the training but lie elsewhere (the evaluation's pictures), as `<name>/`."""
