@@ -18,7 +18,7 @@ from pipelines.tracking.tracker import Tracker, connect
 
 LONGEST_PAUSE = 15
 """Between two attempts at a server that is away, in intervals."""
-END_SECONDS, END_SECONDS_AWAY = 20.0, 3.0
+END_SECONDS, END_SECONDS_AWAY = 10.0, 3.0
 """How long the end of a training waits for a server that answers, and for one that did not when it was last asked."""
 NICENESS = 10
 """The thread gives way to the training where both want the same core."""
@@ -53,7 +53,7 @@ class Live:
 
         Args:
             status: FINISHED, FAILED or KILLED.
-            timeout: seconds after which the rest is left to `register`; None: 20, or 3 where the server is away.
+            timeout: seconds after which the rest is left to `register`; None: 10, or 3 where the server is away.
 
         Returns:
             Whether the server has everything.

@@ -46,6 +46,10 @@ class Harness:
         # On a GPU cuDNN's layers alone would round their factors to 10 bits.
         torch.backends.cudnn.allow_tf32 = False
 
+    @pytest.fixture(name="threads")
+    def _threads(self) -> int:
+        return self.threads
+
     @pytest.fixture
     def compare(self, request: pytest.FixtureRequest) -> Callable[[Work, Work], Pairs]:
         # Asked for when it is used: pytest-benchmark complains of a test that failed before.
@@ -53,11 +57,14 @@ class Harness:
 
     @pytest.fixture
     def record(self, request: pytest.FixtureRequest) -> Record:
-        """Called once by each case, with its figures; its name is the id of its parameters."""
+        """Called by each case with its figures; its name is the id of its parameters, and `part` what it shows of
+        several things."""
 
-        def write(figures: Figures, *, shape: dict[str, int], path: str, alternative: str, **about: Any) -> None:
+        def write(
+            figures: Figures, *, shape: dict[str, int], path: str, alternative: str, part: str = "", **about: Any
+        ) -> None:
             entry = Entry(
-                name=request.node.callspec.id,
+                name=request.node.callspec.id + part,
                 ours=_rounded(figures.ours),
                 theirs=_rounded(figures.theirs),
                 unit=figures.unit,

@@ -130,12 +130,12 @@ def test_a_run_says_how_its_training_ended(local: Path, error: type[BaseExceptio
         spooled.add_points(folder, 3, 10)
         if error:
             raise error
-    assert spooled.statuses(local / "mlflow.db") == [status]
+    spooled.until(lambda: spooled.statuses(local / "mlflow.db") == [status])
     assert spooled.curve(local / "mlflow.db", "t") == spooled.wanted(10)
     # Resumed: the same run, open again.
     live = tracking.Live(folder, interval=0.05)
     spooled.until(lambda: spooled.statuses(local / "mlflow.db") == ["RUNNING"])
-    assert live.close("FINISHED")
+    assert live.close("FINISHED", timeout=300)
     assert spooled.statuses(local / "mlflow.db") == ["FINISHED"]
 
 
