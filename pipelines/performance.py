@@ -32,6 +32,8 @@ GROUPS = {
     "step": "A whole training step: input, forward, backward, clip, update",
     "input": "Making a window from memory-mapped Arrow: the ratio is the share of a training step that it takes",
     "memory": "Most memory that a training step takes, beside what was there before",
+    "tracking": "A training of some seconds with tracking, beside itself without: what it takes more, and that as a "
+    "share; `training`: of its own time, `whole`: with the end, when the driver waits for the last points to arrive",
     "scan": "Cells that are trained by parallel scan, beside their own loop over the steps",
     "scan-vs-gru": "The same cells beside our GRU of the same width",
 }

@@ -116,7 +116,7 @@ def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], 
     suite, block = evaluated.suite, evaluated.block
     runs = {}
     for training, scores in evaluated.metrics["trainings"].items():
-        sent = tracker.send(evaluated.folder(training), scores=scores)
+        sent = tracker.send(evaluated.folder(training), scores=scores, compared=compared(evaluated.metrics, training))
         runs[training] = sent.run_id
         if sent.new:
             say(f"{suite}/{block}: run {sent.run_id} ({training}), {_points(evaluated.folder(training))} points")
@@ -128,6 +128,20 @@ def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], 
     path = paths.score(suite, block)
     if not path.exists() or files.read_json(path) != score:
         files.write_json(path, score)
+
+
+def compared(metrics: dict[str, Any], training: str) -> dict[str, float]:
+    """The score of one training, and where they are known the best possible one and its shares, by names that are the
+    same for all tasks."""
+    from pipelines.score import share_of_best  # imports torch, which a command with nothing to send does without
+
+    score = metrics["trainings"][training][metrics["metric"]]
+    found = {"test": score}
+    if best := metrics.get("limits", {}):
+        found |= best
+        found["share_of_best"] = share_of_best(score, best["best_possible"], metrics["direction"])
+        found["gap_closed"] = metrics["gap_closed"][training]
+    return found
 
 
 def _spooled(evaluated: Evaluated) -> str:
@@ -162,6 +176,7 @@ def main() -> None:
     what.add_argument("--missing", action="store_true", help="all that is finished on disk and not on the server")
     parser.add_argument("--suite", default="sample", choices=paths.SUITES)
     arguments = parser.parse_args()
+    cli.run(tracking.settle)
     if arguments.missing:
         cli.run(lambda: missing(arguments.suite))
     else:

@@ -67,6 +67,14 @@ def gap_closed(score: float, floor: float, best: float, metric: str) -> float:
     return (scale(score) - scale(floor)) / (scale(best) - scale(floor))
 
 
+def share_of_best(score: float, best: float, direction: str) -> float:
+    """A score as a share (0-1) of the best possible one; of a percentage that can be 0, such as an error rate, what is
+    right."""
+    if direction == "max":
+        return score / best
+    return best / score if best else 1 - score / 100
+
+
 def read(text: str, where: str) -> Score:
     """A score file's text.
 

@@ -69,6 +69,7 @@ def show(port: int | None) -> None:
     if environment.is_server(uri):
         print(f"The tracking server is at {environment.shown(uri).rstrip('/')}{PAGE}")
         return
+    tracking.settle()
     with serve(uri, port or free_port(DEFAULT_PORT)) as (address, process):
         print(f"MLflow is at {address}{PAGE}\nCtrl+C stops it.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):

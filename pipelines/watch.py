@@ -26,6 +26,7 @@ class Watch:
         self._live: tracking.Live | None = None
 
     def __enter__(self) -> "Watch":
+        threading.Thread(target=tracking.load, name="tracking", daemon=True).start()  # while the workers start
         self._thread.start()
         return self
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from pipelines import files, group, locks, networks, paths, tasks
+from pipelines import files, group, locks, machine, networks, paths, tasks
 from pipelines.params import Train
 from pipelines.points import Recorder
 from rnn_core import averaging, bptt, checkpoint, memory, optim, products
@@ -273,6 +273,7 @@ class _Training:
             "threads": self.job.threads,
             "device": str(self.device),
             "products": "bfloat16" if self.bfloat16 else self.job.train.stored,
+            **machine.hardware(self.device),
             "parameters": bptt.parameter_count(self.network),
             **KINDS[self.task.KIND].pad_shares(self.windows),
             "code": self.job.code,

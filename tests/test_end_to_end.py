@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.pipelines import spooled
+
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = {
     "lanes": 4,
@@ -26,6 +28,20 @@ TRAIN = {
     "optimizer": {"name": "adamw", "rate": 0.01},
     "schedule": {"name": "constant"},
 }
+COMPARED = {
+    "metrics": {
+        *("train/loss", "train/tokens_per_second", "train/gradient_norm", "train/rate", "train/epoch", "seconds"),
+        *("training/seconds", "training/steps", "training/parameters", "training/tokens_per_second"),
+        *("training/core_seconds", "training/gpu_seconds", "training/pad_share", "score/validation", "score/test"),
+    },
+    "params": {"task", "metric", "model.cell", "train.seed", "train.lanes", "train.window", "train.optimizer.rate"},
+    "tags": {
+        *("suite", "block", "task", "kind", "dataset", "training", "cell", "role", "training_id", "key"),
+        *("revision", "data_digest", "source_digest", "dvc_hash"),
+        *("workers", "threads", "device", "products", "processor", "cores", "gpu"),
+    },
+}
+"""What every run says, whatever its task."""
 NOUNS, VERBS = ["dog", "cat", "bird"], ["runs", "sings", "sleeps"]
 
 
@@ -139,6 +155,24 @@ def test_nothing_is_left_for_git_to_pick_up(home):
 
 def test_a_second_time_nothing_runs(home):
     assert stages_run(python(home, "pipelines.repro")) == []
+
+
+def names(home, table, training):
+    """Keys in mlflow's store of one block's recurrent run."""
+    own = (
+        "select t.run_uuid from tags t join runs r using (run_uuid) join experiments e using (experiment_id) "
+        f"where t.key = 'training' and t.value = 'recurrent' and e.name = 'sample/{training}'"
+    )
+    found = spooled.rows(home / "mlflow.db", f"select distinct key from {table} where run_uuid in ({own})")
+    return {key for (key,) in found}
+
+
+def test_runs_of_different_tasks_say_the_same_things_by_the_same_names(home):
+    of_a_task = ("validation/", "best/", "test/", "model.", "training/character_")
+    for table, wanted in COMPARED.items():
+        tags, story = (names(home, table, block) for block in ("my_tags", "my_story"))
+        assert wanted <= tags & story, table
+        assert {key for key in tags ^ story if not key.startswith(of_a_task)} == set(), table
 
 
 def test_the_dvc_commands_that_people_use_work(home):

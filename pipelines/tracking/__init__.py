@@ -5,6 +5,7 @@ What a training told the world lies in its folder as files (`run.json`, `params.
 server that goes away stops no training and loses no point, and a new server is filled from the same files.
 
     with Live(folder): ...                  while the driver trains
+    settle()                                ends the runs that a crash left open
     connect().send(folder)                  all of it, afterwards
     connect().register(folder, evaluation)  a model version
 
@@ -15,8 +16,8 @@ from pipelines.tracking import environment
 from pipelines.tracking.environment import TrackingError, uri
 from pipelines.tracking.evaluation import Evaluation
 from pipelines.tracking.live import Live
-from pipelines.tracking.tracker import Tracker, connect
+from pipelines.tracking.tracker import Tracker, connect, load, settle
 
-__all__ = ["Evaluation", "Live", "Tracker", "TrackingError", "connect", "uri"]
+__all__ = ["Evaluation", "Live", "Tracker", "TrackingError", "connect", "load", "settle", "uri"]
 
 environment.set_defaults()

@@ -1,6 +1,9 @@
 """A training's run on the server: found by its tag or made, filled from the folder, closed."""
 
+import contextlib
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +12,14 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
 
 from pipelines import files, paths
-from pipelines.tracking import environment, spool
+from pipelines.tracking import environment, refusals, spool
+from pipelines.tracking.open_runs import OpenRun
 from pipelines.tracking.spool import Sent, Training, Value
+from rnn_core.errors import DataError
 
 IDENTITY = ("training_id", "key", "suite", "block", "task", "kind", "dataset", "training", "cell")
-ORIGIN = ("revision", "data_digest", "source_digest", "cluster_job", "workers", "threads", "device", "products")
+ORIGIN = ("revision", "data_digest", "source_digest", "cluster_job")
+HARDWARE = ("workers", "threads", "device", "products", "processor", "cores", "gpu")
 RESULTS = ("seconds", "steps", "epochs", "parameters", "pad_share", "character_pad_share")
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 WATERMARK = "points_bytes"
@@ -22,12 +28,23 @@ WATERMARK = "points_bytes"
 
 def find(client: MlflowClient, training: Training) -> Run | None:
     """The training's run, unless the server lacks it or somebody has deleted it."""
-    experiment = client.get_experiment_by_name(training.experiment)
-    if experiment is None:
+    return find_by_id(client, training.experiment, training.id)
+
+
+def find_by_id(client: MlflowClient, experiment: str, training_id: str) -> Run | None:
+    """The run of the training with that id; of several the one with most of the curve, the others are deleted.
+
+    There are several where a server took a request, and answered later than anybody waited for it.
+    """
+    place = client.get_experiment_by_name(experiment)
+    if place is None:
         return None
-    wanted = f"tags.training_id = '{training.id}'"
-    found = client.search_runs([experiment.experiment_id], wanted, ViewType.ACTIVE_ONLY, max_results=1)
-    return found[0] if found else None
+    found = client.search_runs([place.experiment_id], f"tags.training_id = '{training_id}'", ViewType.ACTIVE_ONLY)
+    runs = sorted(found, key=lambda run: (-int(run.data.tags.get(WATERMARK, 0)), run.info.run_id))
+    for double in runs[1:]:
+        client.set_terminated(double.info.run_id, "KILLED")
+        client.delete_run(double.info.run_id)
+    return runs[0] if runs else None
 
 
 def ensure(client: MlflowClient, uri: str, training: Training) -> Run:
@@ -42,9 +59,10 @@ def ensure(client: MlflowClient, uri: str, training: Training) -> Run:
     missing = {key: value for key, value in training.params.items() if key not in run.data.params}
     params = [Param(key, _text(value)[:MAX_PARAM_VAL_LENGTH]) for key, value in missing.items()]
     for first in range(0, len(params), MAX_PARAMS_TAGS_PER_BATCH):
-        client.log_batch(run.info.run_id, params=params[first : first + MAX_PARAMS_TAGS_PER_BATCH])
+        some = params[first : first + MAX_PARAMS_TAGS_PER_BATCH]
+        refusals.send(lambda batch: client.log_batch(run.info.run_id, params=batch), some, f"{training.name} param")
     if not (run.inputs and run.inputs.dataset_inputs):
-        client.log_inputs(run.info.run_id, [_dataset(training)])
+        refusals.attempt(lambda: client.log_inputs(run.info.run_id, [_dataset(training)]), f"{training.name} dataset")
     return run
 
 
@@ -56,20 +74,48 @@ def reopen(client: MlflowClient, uri: str, training: Training) -> str:
     return str(run.info.run_id)
 
 
-def send(client: MlflowClient, uri: str, training: Training, status: str | None, scores: dict[str, float]) -> Sent:
+def send(
+    client: MlflowClient,
+    uri: str,
+    training: Training,
+    status: str | None,
+    scores: dict[str, float],
+    compared: dict[str, float],
+) -> Sent:
     """See `Tracker.send`."""
     run = ensure(client, uri, training)
     run_id, before = run.info.run_id, _watermark(run, training)
     status = status or STATUS.get(training.facts.get("status", ""), run.info.status)
-    new = (
+    new = [
         send_points(client, run_id, training, before) > before,
-        send_folder(client, run, training.folder / "pictures", "pictures") > 0,
-        _send_results(client, run, training, scores) > 0,
+        _send_results(client, run, training, scores, compared) > 0,
         run.info.status != status,
-    )
+    ]
     if run.info.status != status:
-        client.set_terminated(run_id, status, training.time("finished"))
+        end(client, run_id, status, training.time("finished"))
+    new.append(send_folder(client, run, training.folder / "pictures", "pictures") > 0)
     return Sent(run_id=run_id, new=any(new))
+
+
+def end(client: MlflowClient, run_id: str, status: str, time: int | None = None) -> None:
+    """
+    Args:
+        time: milliseconds since 1970; None: now.
+    """
+    client.set_terminated(run_id, status, time)
+
+
+def settle(client: MlflowClient, uri: str, left: OpenRun) -> None:
+    """End a run that no process trains any more, with all that its folder holds; `left` says how it ended, or a crash
+    ended it."""
+    status, time = left.facts.get("status") or "KILLED", None
+    with contextlib.suppress(DataError):  # a folder that is gone or damaged: the end is told all the same
+        training = spool.read(left.folder)
+        if training.id == left.facts["training_id"]:
+            send_points(client, ensure(client, uri, training).info.run_id, training, None)
+            status, time = STATUS["finished"] if training.finished else status, spool.last_time(training)
+    if run := find_by_id(client, left.facts["experiment"], left.facts["training_id"]):
+        end(client, run.info.run_id, status, time)
 
 
 def send_points(client: MlflowClient, run_id: str, training: Training, start: int | None) -> int:
@@ -80,7 +126,10 @@ def send_points(client: MlflowClient, run_id: str, training: Training, start: in
         return start
     sent = start
     for values, sent in spool.batches(training.points, start):
-        _log(client, run_id, values, [RunTag(WATERMARK, str(sent))])
+        mark = [RunTag(WATERMARK, str(sent))]
+        if not refusals.attempt(partial(_log, client, run_id, values, mark)):
+            refusals.by_name(partial(_log, client, run_id), values, f"{training.name} metric")
+            _log(client, run_id, [], mark)
     return sent
 
 
@@ -90,14 +139,17 @@ def send_folder(client: MlflowClient, run: Run, folder: Path, name: str) -> int:
     digest = files.sha256_folder(folder) if sources else ""
     if run.data.tags.get(f"{name}_digest", "") == digest:
         return 0
-    client.log_artifacts(run.info.run_id, str(folder), name)
+    if not refusals.attempt(lambda: client.log_artifacts(run.info.run_id, str(folder), name), f"{name} of {folder}"):
+        return 0
     client.set_tag(run.info.run_id, f"{name}_digest", digest)
     return len(sources)
 
 
 def _tags(training: Training) -> dict[str, str]:
     """What is known of the training so far; the number of workers, for one, comes with its end."""
-    tags = {key: _text(training.facts[key]) for key in IDENTITY + ORIGIN if training.facts.get(key) is not None}
+    tags = {
+        key: _text(training.facts[key]) for key in IDENTITY + ORIGIN + HARDWARE if training.facts.get(key) is not None
+    }
     tags["role"] = "recurrent" if training.facts["training"].startswith("recurrent") else "baseline"
     tags["dvc_hash"] = spool.digest(training)
     tags["mlflow.source.name"] = "pipelines.train"
@@ -125,18 +177,27 @@ def _dataset(training: Training) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
-def _send_results(client: MlflowClient, run: Run, training: Training, scores: dict[str, float]) -> int:
-    """What is known at the end only: facts of the whole training, best validation, the evaluation's scores."""
+def _send_results(
+    client: MlflowClient, run: Run, training: Training, scores: dict[str, float], compared: dict[str, float]
+) -> int:
+    """What is known at the end only: facts of the whole training, best validation, the evaluation's scores.
+
+    `score/...` is the metric that decides, under names that are the same for all tasks.
+    """
+    best, decides = training.facts.get("best", {}), training.params.get("metric")
     results = {f"training/{key}": training.facts[key] for key in RESULTS if training.facts.get(key) is not None}
-    results |= {f"best/{key}": value for key, value in training.facts.get("best", {}).items()}
+    results |= {f"training/{key}": value for key, value in spool.cost(training).items()}
+    results |= {f"best/{key}": value for key, value in best.items()}
     results |= {f"test/{key}": value for key, value in scores.items()}
+    results |= {f"score/{key}": value for key, value in compared.items()}
+    results |= {"score/validation": best[decides]} if decides in best else {}
     # A curve of a result would be a single point, so a changed one goes in at the next step: mlflow shows the last.
     changed = {key: float(value) for key, value in results.items() if run.data.metrics.get(key) != value}
     time = training.time("finished") or training.time("started") or 0
     values = [Value(key, value, time, _next_step(client, run, key)) for key, value in changed.items()]
-    for first in range(0, len(values), spool.BATCH):
-        _log(client, run.info.run_id, values[first : first + spool.BATCH], [])
-    return len(values)
+    request, whose = partial(_log, client, run.info.run_id), f"{training.name} metric"
+    batches = [values[first : first + spool.BATCH] for first in range(0, len(values), spool.BATCH)]
+    return sum(refusals.send(request, batch, whose) for batch in batches)
 
 
 def _next_step(client: MlflowClient, run: Run, key: str) -> int:
@@ -145,7 +206,7 @@ def _next_step(client: MlflowClient, run: Run, key: str) -> int:
     return 1 + max(metric.step for metric in client.get_metric_history(run.info.run_id, key))
 
 
-def _log(client: MlflowClient, run_id: str, values: list[Value], tags: list[RunTag]) -> None:
+def _log(client: MlflowClient, run_id: str, values: Sequence[Value], tags: Sequence[RunTag] = ()) -> None:
     client.log_batch(run_id, metrics=[Metric(*value) for value in values], tags=tags)
 
 

@@ -1,6 +1,7 @@
 """A training's folder as the tracker sees it: facts, params, points, pictures. Reads files, knows no mlflow."""
 
 import json
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -101,6 +102,29 @@ def batches(path: Path, start: int) -> Iterator[tuple[list[Value], int]]:
             start += len(line)
     if values:
         yield values, start
+
+
+def last_time(training: Training) -> int | None:
+    """When the training was last seen alive, in milliseconds since 1970: its end, else its last point."""
+    if not training.num_bytes:
+        return training.time("finished")
+    *_, (values, _) = batches(training.points, 0)
+    return training.time("finished") or values[-1].time
+
+
+def cost(training: Training) -> dict[str, float]:
+    """What a finished training took of its machines: `core_seconds` and `gpu_seconds`, and its median
+    `tokens_per_second`."""
+    facts = training.facts
+    if not {"seconds", "workers", "threads", "device"} <= facts.keys():
+        return {}
+    taken = facts["seconds"] * facts["workers"]
+    gpu_seconds = taken if facts["device"].startswith("cuda") else 0.0
+    cost = {"core_seconds": taken * facts["threads"], "gpu_seconds": gpu_seconds}
+    values = (value for some, _ in batches(training.points, 0) for value in some)
+    if speeds := [value.value for value in values if value.key == "train/tokens_per_second"]:
+        cost["tokens_per_second"] = statistics.median(speeds)
+    return cost
 
 
 def digest(training: Training) -> str:

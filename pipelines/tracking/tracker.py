@@ -1,11 +1,12 @@
 """A connection to the tracking server, and what it does with a training's folder."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.tracking import environment, spool
+from pipelines.tracking import environment, open_runs, spool
 from pipelines.tracking.environment import TrackingError
 from pipelines.tracking.evaluation import Evaluation, Registered
 from pipelines.tracking.spool import Sent
@@ -37,17 +38,47 @@ class Tracker:
         with _reaching(self.uri):
             return runs.send_points(self.client, run_id, spool.read(folder), start)
 
-    def send(self, folder: Path, status: str | None = None, scores: dict[str, float] | None = None) -> Sent:
+    def end(self, run_id: str, status: str) -> None:
+        """
+        Args:
+            status: FINISHED, FAILED or KILLED.
+        """
+        from pipelines.tracking import runs
+
+        with _reaching(self.uri):
+            runs.end(self.client, run_id, status)
+
+    def settle(self) -> int:
+        """End the runs that this checkout left open on the server: by a crash, or by a server that was away at the
+        end. Returns how many."""
+        from pipelines.tracking import runs
+
+        count = 0
+        for left in open_runs.left(self.uri):
+            with _reaching(self.uri):
+                runs.settle(self.client, self.uri, left)
+            left.ended()
+            count += 1
+        return count
+
+    def send(
+        self,
+        folder: Path,
+        status: str | None = None,
+        scores: dict[str, float] | None = None,
+        compared: dict[str, float] | None = None,
+    ) -> Sent:
         """All that the folder holds and the server lacks, then the run's status.
 
         Args:
             status: FINISHED, FAILED or KILLED; None: what `run.json` says.
             scores: the evaluation's metrics of this training.
+            compared: the one that decides beside the best possible, by names that all tasks share.
         """
         from pipelines.tracking import runs
 
         with _reaching(self.uri):
-            return runs.send(self.client, self.uri, spool.read(folder), status, scores or {})
+            return runs.send(self.client, self.uri, spool.read(folder), status, scores or {}, compared or {})
 
     def send_folder(self, folder: Path, evidence: Path, name: str) -> int:
         """Files that belong to the training but lie elsewhere (the evaluation's pictures), as `<name>/`."""
@@ -66,6 +97,11 @@ class Tracker:
             return registry.register(self.client, self.uri, training, run, evaluation)
 
 
+def load() -> None:
+    """Import mlflow, and nothing more: seconds that are best spent while workers start."""
+    import mlflow  # noqa: F401
+
+
 def connect() -> Tracker:
     """
     Raises:
@@ -79,6 +115,18 @@ def connect() -> Tracker:
         client = MlflowClient(uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     return Tracker(uri, client)
+
+
+def settle() -> None:
+    """`Tracker.settle` at the start of a command; without such runs it costs nothing, and a server that is away is a
+    warning."""
+    if not open_runs.any_left():
+        return
+    try:
+        if count := connect().settle():
+            print(f"tracking: {count} run{'s' if count > 1 else ''} ended that no process trains any more", flush=True)
+    except TrackingError as error:
+        print(f"warning: {error}", file=sys.stderr)
 
 
 @contextlib.contextmanager

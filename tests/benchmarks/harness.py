@@ -1,7 +1,6 @@
 """The benchmarks' side of pytest: which cases run, their `compare` and `record`, and the table at the end."""
 
 import fnmatch
-import platform
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 from pipelines import performance
+from pipelines.machine import processor
 from pipelines.performance import Entry
 from rnn_core import memory
 from tests.benchmarks import paired
@@ -46,6 +46,10 @@ class Harness:
         # On a GPU cuDNN's layers alone would round their factors to 10 bits.
         torch.backends.cudnn.allow_tf32 = False
 
+    @pytest.fixture(name="threads")
+    def _threads(self) -> int:
+        return self.threads
+
     @pytest.fixture
     def compare(self, request: pytest.FixtureRequest) -> Callable[[Work, Work], Pairs]:
         # Asked for when it is used: pytest-benchmark complains of a test that failed before.
@@ -53,11 +57,14 @@ class Harness:
 
     @pytest.fixture
     def record(self, request: pytest.FixtureRequest) -> Record:
-        """Called once by each case, with its figures; its name is the id of its parameters."""
+        """Called by each case with its figures; its name is the id of its parameters, and `part` what it shows of
+        several things."""
 
-        def write(figures: Figures, *, shape: dict[str, int], path: str, alternative: str, **about: Any) -> None:
+        def write(
+            figures: Figures, *, shape: dict[str, int], path: str, alternative: str, part: str = "", **about: Any
+        ) -> None:
             entry = Entry(
-                name=request.node.callspec.id,
+                name=request.node.callspec.id + part,
                 ours=_rounded(figures.ours),
                 theirs=_rounded(figures.theirs),
                 unit=figures.unit,
@@ -85,18 +92,6 @@ class Harness:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         terminalreporter.write_sep("=", f"{processor()}, {self.threads} threads")
         terminalreporter.write_line(performance.terminal_table(self.measured))
-
-
-def processor() -> str:
-    """The processor's name, as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return platform.processor() or platform.machine()
-    lines = [line.partition(":") for line in info.read_text().splitlines()]
-    about = {key.strip(): value.strip() for key, _, value in lines}
-    # Virtual machines hide the number of the model, on which such figures depend, in the name.
-    names = [about.get("model name", platform.machine())]
-    return ", ".join(names + [f"{key} {about[key]}" for key in ("cpu family", "model") if key in about])
 
 
 def _rounded(value: float) -> float:

@@ -56,6 +56,12 @@ def test_ratios_are_those_of_the_pairs() -> None:
     assert pairs.shares().ratio == 0.5
 
 
+def test_what_ours_take_beyond_theirs() -> None:
+    found = paired.extra([1.01, 2.04, 3.0], [1.0, 2.0, 3.0])
+    assert (found.unit, found.ours, found.theirs) == ("share", pytest.approx(10), 2000)
+    assert (found.ratio, found.spread) == (pytest.approx(0.01), pytest.approx((0.005, 0.015)))
+
+
 def test_names_of_all_cases() -> None:
     names = []
     for path in FOLDER.glob("bench_*.py"):

@@ -8,6 +8,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,21 @@ def empty_store(factory: pytest.TempPathFactory, store: Path) -> Path:
     return store
 
 
+def own_checkout(factory: pytest.TempPathFactory, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout of its own with a fresh sqlite store; the folder."""
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    monkeypatch.setattr("pipelines.paths.root", lambda: folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    empty_store(factory, folder / "mlflow.db")
+    return folder
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait as long as it takes: pytest's own limit ends what never comes."""
+    while not condition():
+        time.sleep(0.05)
+
+
 def add_points(folder: Path, first: int, last: int) -> None:
     with (folder / "points.jsonl").open("a") as file:
         for step in range(first, last):
@@ -129,6 +146,15 @@ def curve(store: Path, training_id: str) -> list[tuple[Any, ...]]:
         store,
         "select m.step, m.value, m.timestamp from metrics m join tags t on t.run_uuid = m.run_uuid "
         f"where t.key = 'training_id' and t.value = '{training_id}' and m.key = 'train/loss' order by m.step",
+    )
+
+
+def whole_curve(store: Path, training_id: str) -> list[tuple[Any, ...]]:
+    """All numbers of the training's run in the order of their storing: key, step, value, time."""
+    return rows(
+        store,
+        "select m.key, m.step, m.value, m.timestamp from metrics m join tags t on t.run_uuid = m.run_uuid "
+        f"where t.key = 'training_id' and t.value = '{training_id}' order by m.rowid",
     )
 
 

@@ -116,6 +116,34 @@ def test_better_follows_the_direction(direction: str, score: float, moves: bool)
     assert verdict(Evaluation(score=score, **one), 7, Evaluation(score=1.0, **one).tags())[0] is moves
 
 
+@pytest.mark.parametrize(
+    ("metric", "direction", "score", "best", "share"),
+    [
+        ("accuracy", "max", 90.0, 100.0, 0.9),
+        ("perplexity", "min", 4.0, 2.0, 0.5),
+        ("word_error_rate", "min", 5.0, 0.0, 0.95),
+    ],
+)
+def test_scores_of_all_tasks_compare_by_the_same_names(
+    metric: str, direction: str, score: float, best: float, share: float
+) -> None:
+    metrics = {
+        "metric": metric,
+        "direction": direction,
+        "trainings": {"recurrent": {metric: score, "other": 1.0}},
+        "limits": {"best_possible": best, "best_memoryless": 50.0},
+        "gap_closed": {"recurrent": 0.7},
+    }
+    assert register.compared(metrics, "recurrent") == {
+        "test": score,
+        "best_possible": best,
+        "best_memoryless": 50.0,
+        "share_of_best": pytest.approx(share),
+        "gap_closed": 0.7,
+    }
+    assert register.compared(metrics | {"limits": {}}, "recurrent") == {"test": score}
+
+
 def test_a_champion_made_by_hand_is_left_alone() -> None:
     own = Evaluation(metric="m", direction="max", score=9.0, test_digest="t", column="text", input="", answer={})
     assert verdict(own, 7, {}) == (

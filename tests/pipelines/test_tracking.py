@@ -4,8 +4,7 @@ import contextlib
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,18 +29,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 
 @pytest.fixture
 def local(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout of its own with a fresh sqlite store; the folder."""
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setattr("pipelines.paths.root", lambda: tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    spooled.empty_store(tmp_path_factory, tmp_path / "mlflow.db")
-    return tmp_path
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait as long as it takes: pytest's own limit ends what never comes."""
-    while not condition():
-        time.sleep(0.05)
+    return spooled.own_checkout(tmp_path_factory, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("where", ["server", "file"])
@@ -137,17 +125,17 @@ def test_a_line_still_being_written_waits(local: Path) -> None:
 def test_a_run_says_how_its_training_ended(local: Path, error: type[BaseException] | None, status: str) -> None:
     folder = spooled.training(local / "training", "t", status="running", finished=None)
     with pytest.raises(error) if error else contextlib.nullcontext(), tracking.Live(folder, interval=0.05):
-        until(lambda: len(spooled.curve(local / "mlflow.db", "t")) == 3)
+        spooled.until(lambda: len(spooled.curve(local / "mlflow.db", "t")) == 3)
         assert spooled.statuses(local / "mlflow.db") == ["RUNNING"]
         spooled.add_points(folder, 3, 10)
         if error:
             raise error
-    assert spooled.statuses(local / "mlflow.db") == [status]
+    spooled.until(lambda: spooled.statuses(local / "mlflow.db") == [status])
     assert spooled.curve(local / "mlflow.db", "t") == spooled.wanted(10)
     # Resumed: the same run, open again.
     live = tracking.Live(folder, interval=0.05)
-    until(lambda: spooled.statuses(local / "mlflow.db") == ["RUNNING"])
-    assert live.close("FINISHED")
+    spooled.until(lambda: spooled.statuses(local / "mlflow.db") == ["RUNNING"])
+    assert live.close("FINISHED", timeout=300)
     assert spooled.statuses(local / "mlflow.db") == ["FINISHED"]
 
 
@@ -175,13 +163,13 @@ def test_a_server_that_comes_late_and_is_killed_loses_no_point(local: Path, monk
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     folder = spooled.training(local / "training", "t", status="running", finished=None)
     live = tracking.Live(folder, interval=0.1)
-    until(lambda: live._away)
+    spooled.until(lambda: live._away)
     with ui.serve(f"sqlite:///{store}", port) as (_, process):
-        until(lambda: len(spooled.curve(store, "t")) == 3)
+        spooled.until(lambda: len(spooled.curve(store, "t")) == 3)
         spooled.add_points(folder, 3, 500)
         os.killpg(process.pid, signal.SIGKILL)
     spooled.add_points(folder, 500, 1000)
-    until(lambda: live._away)
+    spooled.until(lambda: live._away)
     with ui.serve(f"sqlite:///{store}", port):
         assert live.close("FINISHED", timeout=300)
     assert spooled.curve(store, "t") == spooled.wanted(1000)
