@@ -68,11 +68,18 @@ def training(folder: Path, training_id: str, *, points: int = 3, **facts: Any) -
     return folder
 
 
-def machine(factory: pytest.TempPathFactory, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout of its own below `root`: its folders, its store, stand-in code that needs no network."""
+def machine(
+    factory: pytest.TempPathFactory, root: Path, monkeypatch: pytest.MonkeyPatch, own_code: bool = False
+) -> Path:
+    """A checkout of its own below `root`: its folders, its store, stand-in code that needs no network.
+
+    Args:
+        own_code: versions bring this repository's code instead.
+    """
     monkeypatch.setenv("DVC_ROOT", str(root))
     monkeypatch.setattr(paths, "root", lambda: root)
-    monkeypatch.setattr(registry, "CODE", code(root / "code"))
+    if not own_code:
+        monkeypatch.setattr(registry, "CODE", code(root / "code"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
     empty_store(factory, root / "mlflow.db")
     return root
@@ -126,9 +133,10 @@ def code(folder: Path) -> Path:
     """A stand-in for the repository's code: a `Predictor` that needs no network."""
     (folder / "rnn_core").mkdir(parents=True)
     (folder / "rnn_core/__init__.py").write_text("")
+    (folder / "rnn_core/errors.py").write_text("class UserError(Exception): pass\n")
     (folder / "pipelines").mkdir()
     (folder / "pipelines/__init__.py").write_text("")
-    (folder / "pipelines/predict.py").write_text(PREDICTOR)
+    (folder / "pipelines/predictor.py").write_text(PREDICTOR)
     return folder
 
 
