@@ -34,6 +34,8 @@ GROUPS = {
     "memory": "Most memory that a training step takes, beside what was there before",
     "scan": "Cells that are trained by parallel scan, beside their own loop over the steps",
     "scan-vs-gru": "The same cells beside our GRU of the same width",
+    "predict": "Answers of the sample suite's tagger to raw sentences of the lengths of UD English EWT: one at a time, "
+    "in the process and by HTTP (`mlflow models serve`), beside the slowest in a hundred; many, sentences a second",
 }
 """What the cases show, by the first part of their names."""
 

@@ -1,17 +1,12 @@
 """A registered model in use: by `predict`, by `predict --output` and by `mlflow models serve`, the same answers as the
 evaluation counted; and what each says to bad input."""
 
-import contextlib
 import csv
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,10 +17,11 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from pipelines import files, paths, predict, ui
+from pipelines import files, paths, predict
 from pipelines.predictor import Predictor
 from rnn_core.errors import ConfigError, DataError
 from tests.pipelines import small_models, spooled
+from tests.pipelines.serving import ask, serving
 
 pytestmark = pytest.mark.filterwarnings(spooled.NOLOAD)
 
@@ -49,57 +45,6 @@ def machine(models: dict[str, tuple[Path, Path]], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DVC_ROOT", str(root))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
     return root
-
-
-@contextlib.contextmanager
-def serving(root: Path) -> Iterator[dict[str, str]]:
-    """`mlflow models serve` of all models at once, pickle disallowed, elsewhere than here. By block: the address."""
-    (root / "elsewhere").mkdir(exist_ok=True)
-    known = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    known |= {"MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
-    known |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    with contextlib.ExitStack() as stack:
-        addresses = {}
-        for name in NAMES:
-            port = ui.free_port(0)
-            command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/rnn-{name}@champion"]
-            command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-            log = stack.enter_context((root / f"{name}.log").open("w"))
-            process = subprocess.Popen(
-                command, cwd=root / "elsewhere", env=known, stdout=log, stderr=log, start_new_session=True
-            )
-            stack.callback(end, process)
-            addresses[name] = f"http://127.0.0.1:{port}"
-            stack.callback(process.poll)
-        for name, address in addresses.items():
-            wait(address, root / f"{name}.log")
-        yield addresses
-
-
-def end(process: subprocess.Popen[Any]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    process.wait()
-
-
-def wait(address: str, log: Path) -> None:
-    deadline = time.monotonic() + 400
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{address}/ping", timeout=10).close()
-            return
-        time.sleep(0.3)
-    raise AssertionError(log.read_text())
-
-
-def ask(address: str, body: bytes | dict[str, Any], kind: str = "application/json") -> tuple[int, str]:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(f"{address}/invocations", data, {"Content-Type": kind})
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -127,7 +72,10 @@ def test_predict_serve_and_evaluation_say_the_same(
     models: dict[str, tuple[Path, Path]], machine: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n")
-    with serving(machine) as addresses:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    versions = {name: f"models:/rnn-{name}@champion" for name in NAMES}
+    with serving(versions, elsewhere, MLFLOW_TRACKING_URI=f"sqlite:///{machine}/mlflow.db") as addresses:
         for name in NAMES:
             assert predict.predict("sample", name, [str(tmp_path / "texts.txt")]) == 0
             by_predict = [
@@ -180,7 +128,11 @@ def check_bad_requests(address: str) -> None:
 
 
 def test_a_batch_on_ray_is_whole_ordered_and_names_its_failures(
-    models: dict[str, tuple[Path, Path]], machine: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    models: dict[str, tuple[Path, Path]],
+    machine: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -192,12 +144,8 @@ def test_a_batch_on_ray_is_whole_ordered_and_names_its_failures(
     with (folder / "d.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["text", "x"], *([text, "1"] for text in TEXTS[89:])])
     output = tmp_path / "out/answers.parquet"
-    os.environ["RNN_THREADS"] = "1"
-    try:
-        failed = predict.predict("sample", "sentiment", [str(folder)], output=output)
-    finally:
-        del os.environ["RNN_THREADS"]
-    assert failed == 3
+    monkeypatch.setenv("RNN_THREADS", "1")
+    assert predict.predict("sample", "sentiment", [str(folder)], output=output) == 3
     out, err = capsys.readouterr()
     assert out == ""
     for line in ("a.txt:51: a text without words", "b.parquet:40: text: None; a text", "c.wav: bytes that are no text"):
