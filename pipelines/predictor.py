@@ -3,7 +3,7 @@
 However many inputs there are, a bounded part of them is in memory; a bad one is its own error and leaves the others.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,25 +118,16 @@ class Predictor:
             return _failed(where, DataError("input", "nothing", f"a {self.column} with contents"))
         if isinstance(given, str) and (found := _no_text(given)):
             return _failed(where, DataError("input", found, "text that can be written in UTF-8"))
-        if self.column == "text" and (strange := _letters(str(given))) and not strange & self._letters:
+        if self._letters and (strange := _letters(str(given))) and not strange & self._letters:
             found = f"text in a script of which the training data have no letter ({''.join(sorted(strange)[:10])})"
             return _failed(where, DataError("input", found, "text in the script of the training data"))
         return Outcome(where=where, given=given)
 
 
-def letters_of(sidecar: Any) -> frozenset[str]:
-    """The letters, small, that occur in a sidecar's vocabulary: those of the training data."""
-    found: set[str] = set()
-    values = [sidecar]
-    while values:
-        value = values.pop()
-        if isinstance(value, str):
-            found |= _letters(value)
-        elif isinstance(value, dict):
-            values += [*value, *value.values()]
-        elif isinstance(value, list):
-            values += value
-    return frozenset(found)
+def letters_of(sidecar: Mapping[str, Any]) -> frozenset[str]:
+    """The letters, small, of the words and characters that a sidecar lists; none where its vocabulary is of bytes."""
+    lists = [value for value in sidecar.values() if isinstance(value, list)]
+    return frozenset(letter for texts in lists for text in texts if isinstance(text, str) for letter in _letters(text))
 
 
 def _letters(text: str) -> set[str]:

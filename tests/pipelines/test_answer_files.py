@@ -39,9 +39,14 @@ def test_rows_come_back(tmp_path: Path, kind: str) -> None:
 def test_what_breaks_off_leaves_what_was_there(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"out{kind}"
     path.write_text("before")
-    with pytest.raises(KeyboardInterrupt), answer_files.writer(path) as write:
-        write(ROWS[0])
-        raise KeyboardInterrupt
+
+    def break_off() -> None:
+        with answer_files.writer(path) as write:
+            write(ROWS[0])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 

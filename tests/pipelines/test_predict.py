@@ -54,7 +54,7 @@ def test_what_no_task_answers(monkeypatch, sort, texts, says):
 
 
 def test_letters_are_those_of_the_vocabulary_whatever_their_case(monkeypatch):
-    assert letters_of({"words": ["<unk>", "Кот", "1"], "level": "я"}) == {*"unkкотя"}
+    assert letters_of({"words": ["<unk>", "Кот", "1"], "word_counts": [0, 2], "level": "word"}) == {*"unkкот"}
     assert predictor(monkeypatch, "text").answers(["W", "3 !", ""]) == [
         {"type": "str", "length": length} for length in (1, 3, 0)
     ]
@@ -66,6 +66,7 @@ def test_a_bad_input_leaves_the_others_and_memory_is_bounded(monkeypatch):
 
     def answers(network, inputs, sidecar):
         asked.append(len(inputs))
+        assert len(inputs) * max(map(len, inputs), default=0) <= AT_ONCE["text"]
         if "bad" in inputs:
             raise DataError("input", "a bad one", "a good one")
         return [{"length": len(one)} for one in inputs]
@@ -86,7 +87,6 @@ def test_a_bad_input_leaves_the_others_and_memory_is_bounded(monkeypatch):
     assert [o.where for o in rest] == [*(f"n{i}" for i in range(1, 300)), "gone"]
     assert asked.count(1) == BATCH
     assert max(asked) == BATCH
-    assert max(a * 60_000 for a in asked[-4:-1] if a < BATCH) <= AT_ONCE["text"]
 
 
 def test_the_example_of_a_registered_model_is_text_whatever_the_task_takes(tmp_path, monkeypatch):
