@@ -41,13 +41,12 @@ def places(typed: Sequence[str], takes: str) -> list[Place]:
     Raises:
         DataError: a file that is not there, or an empty folder.
     """
-    paths = [Path(argument) for argument in typed]
-    if takes == "text" and not all(_is_path(path) for path in paths):
+    if takes == "text" and not all(map(_is_path, typed)):
         return [" ".join(typed)]
     found: list[Place] = []
-    for path in paths:
-        if not path.exists():
-            raise DataError(str(path), "no such file", f"the path of a {takes}, of a folder, or `-` for stdin")
+    for argument, path in zip(typed, map(Path, typed), strict=True):
+        if not argument or not path.exists():
+            raise DataError(argument or "INPUT", "no such file", f"the path of a {takes}, of a folder, or `-` for stdin")
         own = _below(path) if path.is_dir() else [path]
         if not own:
             raise DataError(str(path), "an empty folder", f"a folder with a {takes} at least")
@@ -103,9 +102,11 @@ def is_table(path: Path, takes: str, column: str | None) -> bool:
     return True
 
 
-def _is_path(path: Path) -> bool:
+def _is_path(argument: str) -> bool:
+    if not argument:  # to Path the working folder
+        return False
     try:
-        return path.exists() or (path.suffix.lower() in FILES and not any(map(str.isspace, str(path))))
+        return Path(argument).exists() or (Path(argument).suffix.lower() in FILES and len(argument.split()) == 1)
     except OSError:  # longer than a name may be: a sentence
         return False
 

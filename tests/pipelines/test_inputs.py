@@ -29,8 +29,9 @@ def test_a_sentence_or_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert inputs.places(["x" * 5000], "text") == ["x" * 5000]
     assert inputs.places(["in", "one.txt"], "text") == [Path("in/a/c.txt"), Path("in/b.txt"), Path("one.txt")]
     assert inputs.places(["one.txt", "and", "more"], "text") == ["one.txt and more"]
-    for takes, typed in (("text", "two.txt"), ("file", "the cat"), ("table", "sales")):
-        with pytest.raises(DataError, match=rf"{typed}: no such file; the path of a {takes}"):
+    assert inputs.places([""], "text") == [""]
+    for takes, typed in (("text", "two.txt"), ("file", "the cat"), ("table", "sales"), ("file", "")):
+        with pytest.raises(DataError, match=rf"{typed or 'INPUT'}: no such file; the path of a {takes}"):
             inputs.places([typed], takes)
 
 
