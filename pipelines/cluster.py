@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +25,9 @@ COLLECTIVE_TIMEOUT = timedelta(seconds=120)
 """How long a worker waits for a dead one in a reduction; Ray usually notices sooner."""
 
 REACH_SECONDS = 10
+BLOCK_BYTES = 2**18
+"""Of rows that go from one process to another together: small, so that all workers have some and progress is seen."""
+BATCH_ROWS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,44 @@ def run(work: Callable[[Any, str], None], plan: Any, *, name: str, storage: Path
     except ray.train.TrainingFailedError as error:
         found = f"the workers failed {resources.retries + 1} times: {_last_line(error)}"
         raise DataError(str(storage), found, "mend the cause; the same command goes on from the last state") from error
+
+
+def stream(parts: Sequence[Any], read: Any, work: type, arguments: tuple[Any, ...], resources: Resources) -> Any:
+    """Rows of Ray Data that come of `parts`, in their order, of which a bounded number is held at a time.
+
+    Args:
+        parts: pieces of the input, as Ray's items; each is read by one task.
+        read: a function from a batch with a single part (`item`) to tables of rows, a generator.
+        work: a class; each worker makes one of `arguments`, once, and calls it with tables of up to BATCH_ROWS rows.
+
+    Raises:
+        DataError: a worker failed.
+    """
+    import ray.data
+    import ray.exceptions
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.target_max_block_size = BLOCK_BYTES
+    context.execution_options.preserve_order = True
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    data: ray.data.Dataset = ray.data.from_items(list(parts), override_num_blocks=len(parts))
+    # Reading takes no core from the workers, which have all of them.
+    data = data.map_batches(read, batch_size=1, batch_format="pyarrow", num_cpus=0, concurrency=resources.workers)
+    compute = ray.data.ActorPoolStrategy(size=resources.workers)
+    data = data.map_batches(
+        work,
+        fn_constructor_args=arguments,
+        compute=compute,
+        batch_size=BATCH_ROWS,
+        batch_format="pyarrow",
+        num_cpus=resources.threads,
+        num_gpus=resources.gpus or None,
+    )
+    try:
+        yield from data.iter_rows()
+    except ray.exceptions.RayError as error:
+        raise DataError("the workers", _last_line(error), "mend the cause and run it again") from error
 
 
 _SETTINGS = {

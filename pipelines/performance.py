@@ -36,6 +36,8 @@ GROUPS = {
     "share; `training`: of its own time, `whole`: with the end, when the driver waits for the last points to arrive",
     "scan": "Cells that are trained by parallel scan, beside their own loop over the steps",
     "scan-vs-gru": "The same cells beside our GRU of the same width",
+    "predict": "Answers of the sample suite's tagger to raw sentences of the lengths of UD English EWT: one at a time, "
+    "in the process and by HTTP (`mlflow models serve`), beside the slowest in a hundred; many, sentences a second",
 }
 """What the cases show, by the first part of their names."""
 

@@ -1,84 +1,131 @@
-"""Raw input to an answer, by a model's folder: the same code for the command line, the served model and the tests.
+"""Ask a registered model of a block.
 
-python -m pipelines.predict <block> [--suite sample|public] TEXT     or the path of a file, where the task reads one
+python -m pipelines.predict <block> [--suite sample|public] [--model champion] INPUT... [--output answers.parquet]
+
+INPUT is a sentence, a wav, an image, a CSV, a table of many inputs, a folder, or `-` for a line of stdin each
+(`pipelines/inputs.py`). Answers are lines of JSON on stdout, as soon as they are there; with `--output`, a file, made
+by all workers (`pipelines/batch.py`). An input without an answer is told on stderr, and makes the exit status 1.
 """
 
 import argparse
+import itertools
 import json
-from collections.abc import Sequence
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines import cli, networks, paths
-from rnn_core.errors import DataError
+from pipelines import answer_files, cli, files, inputs, paths, tasks, tracking
+from pipelines.inputs import Named
+from pipelines.predictor import Predictor
+from rnn_core.errors import DataError, UserError
+
+Result = dict[str, Any] | UserError
+"""An answer's row, or why there is none."""
+STDIN = "-"
+PAUSE = 5.0
+"""Seconds between two lines of progress."""
 
 
-class Predictor:
-    """Answers of one trained model."""
+def predict(
+    suite: str,
+    block: str,
+    typed: Sequence[str],
+    *,
+    model: str = "champion",
+    output: Path | None = None,
+    column: str | None = None,
+) -> int:
+    """Answer all inputs, on stdout or into a file. Returns how many have no answer.
 
-    def __init__(self, folder: Path | str):
-        """
-        Args:
-            folder: `model/` of a training, or the artefact of a registered version.
+    Args:
+        typed: the INPUTs of the command.
+        model: an alias or the number of a version.
+        column: of tables, see `inputs.read`.
 
-        Raises:
-            DataError: its files are damaged.
-        """
-        self._model = networks.load(Path(folder))
+    Raises:
+        UserError: no such model, no such file, nothing to answer; nothing is written then.
+    """
+    if output is not None:
+        answer_files.check(output)
+    version = tracking.connect().bring(suite, block, model)
+    takes = tasks.load(files.read_json(version.folder / "model.json")["task"]).INPUT
+    _say(f"{version.name} version {version.version}{''.join(f', {alias}' for alias in version.aliases)}")
+    if output is None:
+        return record(_answered(version.folder, _named(typed, takes, column)), _print)
+    if list(typed) == [STDIN]:
+        raise DataError("stdin", "it cannot be divided among workers", "a file, or no --output")
+    from pipelines import batch  # Ray: where it is used
 
-    @property
-    def column(self) -> str:
-        """What the task takes: a `text`, a `file` or a `table`; and the name of the served model's column."""
-        return self._model.task.INPUT
+    found = inputs.places(typed, takes)
+    with answer_files.writer(output) as write:
+        return record(batch.run(version.folder, found, takes, column), write)
 
-    def answers(self, inputs: Sequence[str | bytes]) -> list[dict[str, Any]]:
-        """One answer for each input: what the task says it is, as JSON values.
 
-        Args:
-            inputs: texts, contents of files, or tables as the text of a CSV file.
+def record(results: Iterable[Result], write: Callable[[dict[str, Any]], None]) -> int:
+    """Write each answer, tell each failure and how far it is. Returns the number of failures.
 
-        Raises:
-            DataError: an input that the task cannot read.
-        """
-        return self._model.task.answers(self._model.network, list(inputs), self._model.sidecar)
+    Raises:
+        DataError: there is no answer at all.
+    """
+    began = told = time.monotonic()
+    answered = failed = 0
+    for result in results:
+        if isinstance(result, UserError):
+            _say(f"error: {result}")
+            failed += 1
+        else:
+            write(result)
+            answered += 1
+        if time.monotonic() - told > PAUSE:
+            told = time.monotonic()
+            _say(f"{answered:,} answered, {answered / (told - began):,.1f} a second, {failed:,} failed")
+    if not answered:
+        raise DataError("INPUT", f"none of {failed} inputs has an answer" if failed else "no inputs", "see above")
+    _say(f"{answered:,} answered, {failed:,} failed, {time.monotonic() - began:.1f} s")
+    return failed
 
-    def answers_to_texts(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """As `answers`, but files in base64: a served model's column."""
-        return self.answers([networks.from_text(text, self._model.task) for text in texts])
 
-    def read(self, typed: str) -> str | bytes:
-        """An input from what was typed: the text itself, else what stands in the file of that name.
+def _named(typed: Sequence[str], takes: str, column: str | None) -> Iterator[Named]:
+    if list(typed) == [STDIN]:
+        return inputs.lines(sys.stdin.buffer, takes)
+    found = inputs.places(typed, takes)
+    return itertools.chain.from_iterable(inputs.read(place, takes, column) for place in found)
 
-        Raises:
-            DataError: no such file, or a table that is no UTF-8.
-        """
-        if self.column == "text":
-            return typed
-        try:
-            content = Path(typed).read_bytes()
-            return content if self.column == "file" else content.decode()
-        except OSError as error:
-            raise DataError(typed, f"cannot be read: {error.strerror}", f"the path of a {self.column}") from error
-        except UnicodeDecodeError as error:
-            raise DataError(typed, f"byte {error.start} is no UTF-8", "a table in UTF-8") from error
+
+def _answered(folder: Path, named: Iterator[Named]) -> Iterator[Result]:
+    for outcome in Predictor(folder).outcomes(named):
+        yield outcome.row() if outcome.error is None else outcome.error
+
+
+def _print(row: dict[str, Any]) -> None:
+    print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Ask the last trained model of a block.")
+    parser = argparse.ArgumentParser(description="Ask a registered model of a block.")
     parser.add_argument("block", help="name of a block in params.yaml")
-    parser.add_argument("input", nargs="+", help="a sentence, a prefix to go on with, or the path of a file")
+    parser.add_argument("input", nargs="+", help="a sentence, files, folders, or - for a line of stdin each")
     parser.add_argument("--suite", default="sample", choices=paths.SUITES)
+    parser.add_argument("--model", default="champion", help="an alias or the number of a version; champion")
+    parser.add_argument("--column", help="of tables; text, file or table, as the task takes")
+    parser.add_argument("--output", type=Path, help="a file of answers: .jsonl, .csv or .parquet; made by all workers")
     arguments = parser.parse_args()
-    cli.run(lambda: predict(arguments.suite, paths.block_name(arguments.block), " ".join(arguments.input)))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
 
+    def answer() -> None:
+        block, output = paths.block_name(arguments.block), arguments.output
+        options = {"model": arguments.model, "output": output, "column": arguments.column}
+        if predict(arguments.suite, block, arguments.input, **options):
+            sys.exit(1)
 
-def predict(suite: str, block: str, typed: str) -> None:
-    """Print the answer of the block's model as a line of JSON."""
-    folder = paths.train(suite, block)
-    if not folder.exists():
-        raise DataError(str(folder), "no trained model", f"`make repro SUITE={suite} TASK={block}` trains it")
-    predictor = Predictor(folder / networks.chosen(folder) / "model")
-    print(json.dumps(predictor.answers([predictor.read(typed)])[0], ensure_ascii=False))
+    cli.run(answer)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipelines import evaluate, networks, tasks
-from pipelines.predict import Predictor
+from pipelines.predictor import AT_ONCE, BATCH, Predictor, letters_of
 from pipelines.tasks import Picture, Simple
 from rnn_core.errors import DataError
 
@@ -23,30 +23,70 @@ def stand_in(sort):
 
 
 def predictor(monkeypatch, sort):
-    made = networks.Model(stand_in(sort), torch.nn.Identity(), {}, {})
+    made = networks.Model(stand_in(sort), torch.nn.Identity(), {"words": ["words"]}, {})
     monkeypatch.setattr(networks, "load", lambda folder: made)
     return Predictor("anywhere")
 
 
-@pytest.mark.parametrize(("sort", "type_name"), [("text", "str"), ("file", "bytes"), ("table", "str")])
-def test_an_input_is_typed_or_read_from_its_file(tmp_path, monkeypatch, sort, type_name):
+@pytest.mark.parametrize(("sort", "given"), [("text", "some words"), ("file", b"\x00\xff"), ("table", "a,b\n")])
+def test_an_input_is_the_same_raw_and_as_a_served_column(monkeypatch, sort, given):
     one = predictor(monkeypatch, sort)
-    (tmp_path / "a").write_bytes(b"1,2,3\n")
-    typed = "some words" if sort == "text" else str(tmp_path / "a")
-    given = one.read(typed)
-    assert one.answers([given]) == [{"type": type_name, "length": 10 if sort == "text" else 6}]
-    assert one.answers_to_texts([networks.to_text(given)]) == one.answers([given])
     assert one.column == sort
+    assert one.answers([given]) == [{"type": type(given).__name__, "length": len(given)}]
+    assert one.answers_to_texts([networks.to_text(given)]) == one.answers([given])
 
 
-def test_files_that_cannot_be_read(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"none: cannot be read: No such file .*; the path of a file"):
-        predictor(monkeypatch, "file").read(str(tmp_path / "none"))
-    with pytest.raises(DataError, match="input: no base64"):
-        predictor(monkeypatch, "file").answers_to_texts(["%%%"])
-    (tmp_path / "table.csv").write_bytes(b"a,\xff\n")
-    with pytest.raises(DataError, match=r"table\.csv: byte 2 is no UTF-8"):
-        predictor(monkeypatch, "table").read(str(tmp_path / "table.csv"))
+@pytest.mark.parametrize(
+    ("sort", "texts", "says"),
+    [
+        ("file", ["%%%"], "input: no base64"),
+        ("file", [""], "input: nothing; a file with contents"),
+        ("text", [], "inputs: there are none; at least one text"),
+        ("text", ["a", 3], "input: 3; the text as a string"),
+        ("text", [None], "input: None; the text as a string"),
+        ("table", ["a", "b \ud800"], r"input 2: '\\ud800' at character 3; text that can be written in UTF-8"),
+        ("text", ["Кошка 1"], "input: text in a script of which the training data have no letter"),
+    ],
+)
+def test_what_no_task_answers(monkeypatch, sort, texts, says):
+    with pytest.raises(DataError, match=says):
+        predictor(monkeypatch, sort).answers_to_texts(texts)
+
+
+def test_letters_are_those_of_the_vocabulary_whatever_their_case(monkeypatch):
+    assert letters_of({"words": ["<unk>", "Кот", "1"], "word_counts": [0, 2], "level": "word"}) == {*"unkкот"}
+    assert predictor(monkeypatch, "text").answers(["W", "3 !", ""]) == [
+        {"type": "str", "length": length} for length in (1, 3, 0)
+    ]
+
+
+def test_a_bad_input_leaves_the_others_and_memory_is_bounded(monkeypatch):
+    """Inputs are answered together as far as their number times the longest allows; none is read far ahead."""
+    seen, asked = [], []
+
+    def answers(network, inputs, sidecar):
+        asked.append(len(inputs))
+        assert len(inputs) * max(map(len, inputs), default=0) <= AT_ONCE["text"]
+        if "bad" in inputs:
+            raise DataError("input", "a bad one", "a good one")
+        return [{"length": len(one)} for one in inputs]
+
+    def given():
+        for number in range(300):
+            seen.append(number)
+            yield f"n{number}", "bad" if number == 5 else "w" * 60_000 if number == 200 else "w"
+        yield "gone", DataError("gone", "no file", "a file")
+
+    one = predictor(monkeypatch, "text")
+    one._model.task.answers = answers
+    outcomes = one.outcomes(given())
+    assert next(outcomes).row() == {"input": "n0", "text": "w", "length": 1}
+    assert len(seen) <= BATCH + 1
+    rest = list(outcomes)
+    assert [str(o.error) for o in rest if o.error] == ["n5: a bad one; a good one", "gone: no file; a file"]
+    assert [o.where for o in rest] == [*(f"n{i}" for i in range(1, 300)), "gone"]
+    assert asked.count(1) == BATCH
+    assert max(asked) == BATCH
 
 
 def test_the_example_of_a_registered_model_is_text_whatever_the_task_takes(tmp_path, monkeypatch):
