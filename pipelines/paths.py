@@ -74,6 +74,11 @@ def downloads() -> Path:
     return home() / "data/downloads"
 
 
+def models() -> Path:
+    """Files of registered models that were asked for, by sha256: downloaded once."""
+    return home() / "data/models"
+
+
 def block_name(argument: str) -> str:
     """A block's name, checked: it becomes a file name, a stage name and a registered model's name."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", argument):

@@ -16,7 +16,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from pipelines.tracking import environment
+from pipelines import files
+from pipelines.tracking import environment, models
 from pipelines.tracking.evaluation import Evaluation, Registered, verdict
 from pipelines.tracking.spool import Training
 
@@ -27,9 +28,7 @@ SERVED = Path(__file__).with_name("served_model.py")
 
 
 def model_name(training: Training) -> str:
-    """`rnn-<block>` for the sample suite, `rnn-<suite>-<block>` for another: suites never share an alias."""
-    suite, block = training.facts["suite"], training.facts["block"]
-    return f"rnn-{block}" if suite == "sample" else f"rnn-{suite}-{block}"
+    return models.name_of(training.facts["suite"], training.facts["block"])
 
 
 def register(client: MlflowClient, uri: str, training: Training, run: Run, evaluation: Evaluation) -> Registered:
@@ -39,6 +38,8 @@ def register(client: MlflowClient, uri: str, training: Training, run: Run, evalu
     with environment.lock():
         found = client.search_model_versions(f"name = '{name}' and tags.training_id = '{training.id}'")
         version = found[0] if found else _create(client, name, training, run, evaluation)
+        if models.DIGEST not in version.tags:
+            client.set_model_version_tag(name, version.version, models.DIGEST, _digest(training))
         # A verdict stands until the evaluation changes: whoever moves the alias by hand has the last word.
         judged = "verdict" in version.tags and evaluation.tags().items() <= version.tags.items()
         why = version.tags["verdict"] if judged else _decide(client, version, evaluation)
@@ -74,10 +75,14 @@ def _create(client: MlflowClient, name: str, training: Training, run: Run, evalu
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
     model_id = _logged_model(client, training, run, evaluation)
-    tags = {"training_id": training.id, **evaluation.tags()}
+    tags = {"training_id": training.id, models.DIGEST: _digest(training), **evaluation.tags()}
     source = f"models:/{model_id}"
     with _quiet():
         return client.create_model_version(name, source, run.info.run_id, tags, model_id=model_id)
+
+
+def _digest(training: Training) -> str:
+    return files.sha256_folder(training.folder / "model")
 
 
 def _logged_model(client: MlflowClient, training: Training, run: Run, evaluation: Evaluation) -> str:

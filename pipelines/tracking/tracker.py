@@ -13,6 +13,8 @@ from pipelines.tracking.spool import Sent
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from pipelines.tracking.models import Brought
+
 
 class Tracker:
     """Every method may be repeated: the server keeps one run a training, one value a point, one version a model.
@@ -64,6 +66,20 @@ class Tracker:
             training = spool.read(folder)
             run = runs.ensure(self.client, self.uri, training)
             return registry.register(self.client, self.uri, training, run, evaluation)
+
+    def bring(self, suite: str, block: str, wanted: str) -> "Brought":
+        """The files of a block's registered model, on this machine and verified.
+
+        Args:
+            wanted: an alias (`champion`, `challenger`, `previous`) or the number of a version.
+
+        Raises:
+            DataError: no such model, alias or version, or its files are not those that were registered.
+        """
+        from pipelines.tracking import models
+
+        with _reaching(self.uri):
+            return models.bring(self.client, self.uri, suite, block, wanted)
 
 
 def connect() -> Tracker:

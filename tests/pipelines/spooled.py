@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import files
-from pipelines.tracking import environment
+from pipelines import files, paths
+from pipelines.tracking import environment, registry
 
 POINTS = 1201
 """More values than one request takes."""
@@ -68,6 +68,16 @@ def training(folder: Path, training_id: str, *, points: int = 3, **facts: Any) -
     return folder
 
 
+def machine(factory: pytest.TempPathFactory, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout of its own below `root`: its folders, its store, stand-in code that needs no network."""
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.setattr(paths, "root", lambda: root)
+    monkeypatch.setattr(registry, "CODE", code(root / "code"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    empty_store(factory, root / "mlflow.db")
+    return root
+
+
 def empty_store(factory: pytest.TempPathFactory, store: Path) -> Path:
     """A sqlite store with its tables and nothing in them, as `store`; made once for all tests, it takes seconds."""
     template = factory.getbasetemp() / "empty" / "mlflow.db"
@@ -83,11 +93,16 @@ def add_points(folder: Path, first: int, last: int) -> None:
             file.write(json.dumps({"step": step, "time": 1_000_000 + step, "seconds": 0.1, "values": values}) + "\n")
 
 
-def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "t1") -> None:
-    """A block as `evaluate` leaves it: a recurrent training and a baseline, metrics, an example, the score file."""
+def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "t1", upper: str = "YES") -> None:
+    """A block as `evaluate` leaves it: a recurrent training and a baseline, metrics, an example, the score file.
+
+    Args:
+        upper: what the stand-in network's settings say.
+    """
     block = root / "data/runs/sample/pos_tagging"
     shutil.rmtree(block, ignore_errors=True)
     training(block / "train/recurrent", training_id, points=POINTS)
+    files.write_json(block / "train/recurrent/model/model.json", {"upper": upper})
     training(block / "train/memoryless", f"{training_id}-baseline", training="memoryless", cell="memoryless")
     ids = {"recurrent": training_id, "memoryless": f"{training_id}-baseline"}
     scores = {"recurrent": {"accuracy": score}, "memoryless": {"accuracy": 70.0}}

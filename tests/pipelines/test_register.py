@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import files, paths, register, tracking, ui
-from pipelines.tracking import Evaluation, registry
+from pipelines.tracking import Evaluation
 from pipelines.tracking.evaluation import verdict
 from rnn_core.errors import DataError
 from tests.pipelines import spooled
@@ -22,13 +22,7 @@ UNREACHABLE = "http://127.0.0.1:{port}"
 
 @pytest.fixture
 def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout of its own: its folders, its store, stand-in code that needs no network."""
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setattr(paths, "root", lambda: tmp_path)
-    monkeypatch.setattr(registry, "CODE", spooled.code(tmp_path / "code"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    spooled.empty_store(tmp_path_factory, tmp_path / "mlflow.db")
-    return tmp_path
+    return spooled.machine(tmp_path_factory, tmp_path, monkeypatch)
 
 
 def score_file() -> dict[str, object]:
