@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines import params
 from pipelines.bootstrap import Counts
 from pipelines.networks import Model
 from pipelines.tasks import Sums
@@ -40,7 +39,7 @@ class Measured:
         Args:
             parts: of each unit, as `measured` gives them.
         """
-        self._model, self._joined = model, model.task.KIND == "forecasting"
+        self.model, self._joined = model, model.task.KIND == "forecasting"
         self._sizes_U = np.array([len(part["targets"]) if self._joined else 1 for part in parts])
         self._begins_U = np.cumsum(self._sizes_U) - self._sizes_U
         self._sums = {
@@ -54,7 +53,7 @@ class Measured:
 
     def score(self, metric: str) -> Callable[[Counts], float]:
         """From how often each unit is drawn to the score; NaN where such a draw has none."""
-        task, sidecar = self._model.task, self._model.sidecar
+        task, sidecar = self.model.task, self.model.sidecar
         return lambda counts_U: task.metrics(self._drawn(counts_U), sidecar).get(metric, math.nan)
 
     def _drawn(self, counts_U: Counts) -> Sums:
@@ -70,17 +69,17 @@ class Measured:
         return self._joined and name not in WHOLE
 
 
-def measure(model: Model, columns: Columns, train: params.Train) -> Measured:
+def measure(model: Model, columns: Columns) -> Measured:
     """A network on each unit of the test data, weights frozen."""
     if model.task.KIND == "language_model":
-        return Measured(model, list(_blocks(model, columns, train)))
+        return Measured(model, list(_blocks(model, columns)))
     parts: list[Sums] = []
     for row in range(columns.num_rows):
         alone = arrow.from_rows([{name: columns[name][row] for name in columns}], model.task.KIND)
         if "origins" not in columns:
-            parts.append(_measure(model, _windows(model, alone, train)))
+            parts.append(_measure(model, _windows(model, alone)))
         elif len(alone["origins"].values):
-            parts += _runs(_measure(model, _windows(model, alone, train)), alone["origins"].values)
+            parts += _runs(_measure(model, _windows(model, alone)), alone["origins"].values)
     return Measured(model, parts)
 
 
@@ -88,20 +87,19 @@ def _measure(model: Model, windows: Any, network: Any = None) -> Sums:
     return model.task.measure(network or model.network, windows, model.sidecar)
 
 
-def _windows(model: Model, columns: Columns, train: params.Train) -> Windows:
-    """As the evaluation's, but that whole sequences stand in windows of their own length."""
-    kind = KINDS[model.task.KIND]
-    lanes = 1 if train.carry or columns.num_rows == 1 else train.lanes
-    filling = kind.filling(columns, lanes=lanes, window=train.window, seed=None, carries=train.carry)
+def _windows(model: Model, columns: Columns) -> Windows:
+    """One lane, as long as in the network's training; a sequence that stands in a window as a whole fills it."""
+    kind, about = KINDS[model.task.KIND], model.about
+    filling = kind.filling(columns, lanes=1, window=about["window"], seed=None, carries=about["carry"])
     if isinstance(filling, Pack):
-        longest = int(columns.steps().max())
-        filling = kind.filling(columns, lanes=lanes, window=longest, seed=None, carries=train.carry)
-    return Windows(filling=filling, assemble=kind.assemble(columns), lanes=slice(0, lanes))
+        steps = int(columns.steps().max())
+        filling = kind.filling(columns, lanes=1, window=steps, seed=None, carries=about["carry"])
+    return Windows(filling=filling, assemble=kind.assemble(columns), lanes=slice(0, 1))
 
 
-def _blocks(model: Model, columns: Columns, train: params.Train) -> Iterator[Sums]:
+def _blocks(model: Model, columns: Columns) -> Iterator[Sums]:
     """The sums of about `BLOCK_STEPS` steps each of a stream in one lane."""
-    whole = _windows(model, columns, dataclasses.replace(train, lanes=1))
+    whole = _windows(model, columns)
     size = math.ceil(BLOCK_STEPS / whole.filling.window)
     goes_on = _GoesOn(model.network)
     for first in range(0, whole.per_epoch, size):
