@@ -7,7 +7,9 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import pyarrow as pa
 
 from pipelines import bootstrap, evaluate, files, networks, params, paths, preprocess, raw, tasks, units
 from pipelines.bootstrap import Difference
@@ -51,7 +53,7 @@ def contest(block: params.Block, challenger: Path, champion: Path) -> Contest:
         raise DataError("evaluate.metric", f"{metric} weighs each example by all others", allowed)
     if not (arrow / "sidecar.json").exists():
         raise DataError(str(arrow), "no test data", f"`make repro SUITE={block.suite} TASK={block.name}` prepares them")
-    own, other = (_measured(block, networks.load(folder), folder, arrow) for folder in (challenger, champion))
+    own, other = (_measured(block, _load(folder), folder, arrow) for folder in (challenger, champion))
     _check(own, other)
     direction: Literal["max", "min"] = tasks.load(block.task).METRICS[metric]
     level, draws = block.register.level, block.register.draws
@@ -60,6 +62,14 @@ def contest(block: params.Block, challenger: Path, champion: Path) -> Contest:
     if not math.isfinite(difference.low + difference.own + difference.other):
         raise DataError("evaluate.metric", f"{metric} of these test data is no number", "another metric, or more data")
     return Contest(metric=metric, difference=difference, test_digest=evaluate.test_digest(arrow))
+
+
+def _load(folder: Path) -> networks.Model:
+    try:
+        return networks.load(folder)
+    except (OSError, ValueError, LookupError) as error:
+        found = f"no network that this code reads ({type(error).__name__}: {error})"
+        raise DataError(str(folder), found, "one that `pipelines.register` registered") from error
 
 
 def _measured(block: params.Block, model: networks.Model, folder: Path, arrow: Path) -> units.Measured:
@@ -85,8 +95,9 @@ def _encoded(block: params.Block, sidecar: Path) -> Columns:
     """The raw test data as rows, by the sidecar of a network that was trained on other data."""
     task, where = tasks.load(block.task), f"blocks.{block.name}.data"
     shared = {field.name for field in dataclasses.fields(preprocess.Data)}
-    own = from_mapping(task.Data, {name: value for name, value in block.data.items() if name not in shared}, where)
-    sizes, batches = preprocess.Sizes(), []
+    own: Any = from_mapping(task.Data, {name: value for name, value in block.data.items() if name not in shared}, where)
+    sizes = preprocess.Sizes()
+    batches: list[tuple[str, pa.RecordBatch]] = []
     for part in raw.parts(
         paths.raw(block.suite, block.name), task, block.dataset, block.data.get("files"), own, where
     ):

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from pipelines.tracking import environment, spool
 from pipelines.tracking.environment import TrackingError
-from pipelines.tracking.evaluation import Card, Evaluation, Registered
+from pipelines.tracking.evaluation import Card, Evaluation, Registered, Ruling
 from pipelines.tracking.spool import Sent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from pipelines.tracking.aliases import Ruling
     from pipelines.tracking.models import Brought
 
 
@@ -89,7 +88,7 @@ class Tracker:
         with _reaching(self.uri):
             return models.aliases(self.client, suite, block)
 
-    def settle(self, suite: str, block: str, number: int, champion: int | None, ruling: "Ruling") -> str | None:
+    def settle(self, suite: str, block: str, number: int, champion: int | None, ruling: Ruling) -> str | None:
         """Whether a version becomes the champion, written down and carried out.
 
         Args:

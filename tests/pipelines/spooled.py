@@ -74,6 +74,7 @@ def machine(factory: pytest.TempPathFactory, root: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(paths, "root", lambda: root)
     monkeypatch.setattr(registry, "CODE", code(root / "code"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    shutil.copy(paths.REPOSITORY / "params.yaml", root)
     empty_store(factory, root / "mlflow.db")
     return root
 
@@ -114,7 +115,12 @@ def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "
         "requirements": [],
         "answer": {"words": ["a", "sentence"], "longest": 8, "upper": "YES"},
     }
-    about = {"score": score, "run_id": None, "model_version": None}
+    about = {
+        **{"task": "pos_tagging", "dataset": "sample", "metric": "accuracy", "direction": "max", "score": score},
+        **{"spread": None, "best_possible": 97.0, "baselines": {"memoryless": 70.0}, "simple": [], "published": None},
+        **{"seconds": 60.5, "parameters": 12345, "seeds": [1], "settings": "s", "revision": "abc"},
+        **{"run_id": None, "model_version": None},
+    }
     files.write_json(
         block / "evaluation/evaluated.json",
         {"trainings": ids, "chosen": "recurrent", "example": example, "score": about},
