@@ -161,11 +161,11 @@ def wanted(points: int) -> list[tuple[Any, ...]]:
     return [(step, 1 / (step + 1), 1_000_000 + step) for step in range(points)]
 
 
-def python(code: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
+def python(code: str, folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """A fresh interpreter in another folder, without this repository's code unless `variables` names it."""
     known = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         cwd=folder,
         env=known | variables,
         stdout=subprocess.PIPE,
