@@ -94,7 +94,9 @@ def add_points(folder: Path, first: int, last: int) -> None:
             file.write(json.dumps({"step": step, "time": 1_000_000 + step, "seconds": 0.1, "values": values}) + "\n")
 
 
-def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "t1", upper: str = "YES") -> None:
+def checkout(
+    root: Path, *, score: float, training_id: str, test_digest: str = "t1", upper: str = "YES", points: int = POINTS
+) -> None:
     """A block as `evaluate` leaves it: a recurrent training and a baseline, metrics, an example, the score file.
 
     Args:
@@ -102,7 +104,7 @@ def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "
     """
     block = root / "data/runs/sample/pos_tagging"
     shutil.rmtree(block, ignore_errors=True)
-    training(block / "train/recurrent", training_id, points=POINTS)
+    training(block / "train/recurrent", training_id, points=points)
     files.write_json(block / "train/recurrent/model/model.json", {"upper": upper})
     training(block / "train/memoryless", f"{training_id}-baseline", training="memoryless", cell="memoryless")
     ids = {"recurrent": training_id, "memoryless": f"{training_id}-baseline"}

@@ -5,8 +5,10 @@ is follows from how often that tag stands in the test data.
 """
 
 import random
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,13 +23,15 @@ pytestmark = pytest.mark.filterwarnings(spooled.NOLOAD)
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK, NAME = "pos_tagging", "rnn-pos_tagging"
 SHARES = {"NOUN": 0.55, "VERB": 0.24, "ADJ": 0.21}
+TAGS = ("VERB", "X", "VERB", "ADJ", "NOUN")
+"""Of the versions: the first, a worse one, an equal one, one as good but for chance, a better one."""
 SETTINGS = {
     **{"cell": "gru", "embedding_size": 4, "hidden_size": 4, "num_layers": 1, "bidirectional": True},
     **{"input_dropout": 0.0, "dropout": 0.0, "word_dropout": 0.0, "min_count": 1, "characters": None},
 }
 
 
-def write_data(root: Path, seed: int = 0, sentences: int = 60) -> None:
+def write_data(seed: int = 0, sentences: int = 60) -> None:
     """Raw sentences and their Arrow folder."""
     draws = random.Random(seed)
     for split in ("train", "validation", "test"):
@@ -41,16 +45,38 @@ def write_data(root: Path, seed: int = 0, sentences: int = 60) -> None:
     preprocess.stage("sample", BLOCK)
 
 
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Six versions, and why each was champion or not when it was registered; the last one waits for its verdict."""
+    root = tmp_path_factory.mktemp("arena")
+    with pytest.MonkeyPatch.context() as patch:
+        spooled.machine(tmp_path_factory, root, patch)
+        settings = (root / "params.yaml").read_text()
+        files.write_text(root / "params.yaml", settings.replace("draws: 2000", "draws: 400"))
+        write_data()
+        told = [version(root, tag, f"{number}-{tag}") for number, tag in enumerate(TAGS)]
+        patch.setattr(promote, "judge", lambda *_: "later")
+        version(root, "NOUN", "waiting")
+    return root, told
+
+
 @pytest.fixture
-def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    spooled.machine(tmp_path_factory, tmp_path, monkeypatch)
-    write_data(tmp_path)
-    return tmp_path
+def root(arena: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That checkout, with version 1 as champion as if no other one had ever been it."""
+    root, _ = arena
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.setattr(paths, "root", lambda: root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    client = tracking.connect().client
+    client.delete_registered_model_alias(NAME, "previous")
+    for alias, number in (("champion", "1"), ("challenger", "6")):
+        client.set_registered_model_alias(NAME, alias, number)
+    return root
 
 
 def version(root: Path, tag: str, training_id: str) -> str:
     """Register a network that always says `tag`; why it is the champion or not."""
-    spooled.checkout(root, score=50.0, training_id=training_id)
+    spooled.checkout(root, score=50.0, training_id=training_id, points=3)
     sidecar = files.read_json(paths.arrow("sample", BLOCK) / "sidecar.json")
     network = networks.build(tasks.load(BLOCK), SETTINGS, sidecar)
     with torch.no_grad():
@@ -71,42 +97,60 @@ def aliases() -> dict[str, int]:
     return tracking.connect().aliases("sample", BLOCK)
 
 
-def test_the_champion_changes_only_for_one_that_is_better_beyond_chance(root: Path) -> None:
-    assert version(root, "VERB", "first") == "champion: there is no other one"
-    assert aliases() == {"champion": 1, "challenger": 1}
-    assert "no champion: not better beyond chance, accuracy 0 against" in version(root, "X", "worse")
-    assert "no champion: not better beyond chance" in version(root, "VERB", "equal")
-    assert "no champion: not better beyond chance" in version(root, "ADJ", "as good, but for chance")
-    assert aliases() == {"champion": 1, "challenger": 4}
-    why = version(root, "NOUN", "better")
-    assert why.startswith("champion: better, accuracy 5")
-    assert "of version 1 on the present test data" in why
-    assert "95 % interval of the difference +" in why
-    assert why.endswith(f"by 2000 paired draws of 60 units; these test data have decided 4 times about {NAME}")
-    assert aliases() == {"champion": 5, "challenger": 5, "previous": 1}
+def judged(number: int) -> str:
+    return promote.judge(tracking.connect(), params.block("sample", BLOCK), number)
 
+
+def test_the_champion_changes_only_for_one_that_is_better_beyond_chance(arena: tuple[Path, list[str]]) -> None:
+    first, worse, equal, lucky, better = arena[1]
+    assert first == "champion: there is no other one"
+    assert worse.startswith("no champion: not better beyond chance, accuracy 0 against ")
+    assert equal.startswith("no champion: not better beyond chance, accuracy ")
+    assert "interval of the difference +0 to +0 by" in equal
+    assert lucky.startswith("no champion: not better beyond chance, accuracy ")
+    assert better.startswith("champion: better, accuracy 5")
+    assert "of version 1 on the present test data" in better
+    assert "95 % interval of the difference +" in better
+    assert better.endswith(f"by 400 paired draws of 60 units; these test data have decided 4 times about {NAME}")
+
+
+def test_the_description_says_why_before_the_card(root: Path) -> None:
     client = tracking.connect().client
     description = client.get_model_version(NAME, "5").description
     assert description.startswith("Champion: better, accuracy 5")
     assert description.count("# Model card") == 1
-    assert list(client.get_registered_model(NAME).tags.values()) == ["4"]
-    # Moved by hand, it stays there: the same training again decides nothing.
-    client.set_registered_model_alias(NAME, "champion", "1")
-    version(root, "NOUN", "better")
-    assert aliases()["champion"] == 1
+    judged(5)
+    again = client.get_model_version(NAME, "5").description
+    assert again.partition("# Model card")[2] == description.partition("# Model card")[2]
+    assert aliases() == {"champion": 5, "challenger": 6, "previous": 1}
+
+
+def test_the_same_evaluation_again_decides_nothing(root: Path) -> None:
+    """Whoever moved the alias by hand has the last word."""
+    version(root, "NOUN", "waiting")
+    before = aliases()
+    tracking.connect().put("sample", BLOCK, "2")
+    version(root, "NOUN", "waiting")
+    assert before["champion"] == 6
+    assert aliases()["champion"] == 2
 
 
 def test_other_test_data_decide_anew_and_are_counted_apart(root: Path) -> None:
-    version(root, "VERB", "first")
-    assert "have decided 1 time about" in version(root, "X", "worse")
-    # Other training data too: the champion's vocabulary is another one, and it reads the new test data by its own.
-    write_data(root, seed=1, sentences=80)
-    sidecar = files.read_json(paths.arrow("sample", BLOCK) / "sidecar.json")
-    assert sidecar != files.read_json(tracking.connect().bring("sample", BLOCK, "champion").folder / "sidecar.json")
-    why = version(root, "NOUN", "better")
-    assert "draws of 80 units; these test data have decided 1 time about" in why
-    assert aliases() == {"champion": 3, "challenger": 3, "previous": 1}
-    assert sorted(tracking.connect().client.get_registered_model(NAME).tags.values()) == ["1", "1"]
+    """Other training data too: each network reads the new test data by its own vocabulary."""
+    client, arrow = tracking.connect().client, paths.arrow("sample", BLOCK)
+    before = client.get_registered_model(NAME).tags
+    shutil.copytree(arrow, root / "kept")
+    try:
+        write_data(seed=1, sentences=80)
+        assert files.read_json(arrow / "sidecar.json") != files.read_json(root / "kept/sidecar.json")
+        assert "draws of 80 units; these test data have decided 1 time about" in judged(5)
+        assert "these test data have decided 2 times about" in judged(2)
+    finally:
+        shutil.rmtree(arrow)
+        shutil.move(root / "kept", arrow)
+    new = client.get_registered_model(NAME).tags
+    assert [new[tag] for tag in new.keys() - before.keys()] == ["2"]
+    assert before.items() <= new.items()
 
 
 def test_rollback_is_undone_by_another_one_and_a_version_is_put_by_hand(
@@ -117,58 +161,38 @@ def test_rollback_is_undone_by_another_one_and_a_version_is_put_by_hand(
         promote.main()
         return capsys.readouterr().out
 
-    version(root, "VERB", "first")
-    with pytest.raises(SystemExit, match=r"nothing to go back to: challenger is version 1, champion is version 1"):
+    with pytest.raises(SystemExit, match=r"nothing to go back to: challenger is version 6, champion is version 1"):
         run("--rollback")
-    version(root, "NOUN", "better")
-    capsys.readouterr()
-    assert run("--rollback") == "version 1 is champion again, 2 is previous\n"
-    assert aliases() == {"champion": 1, "challenger": 2, "previous": 2}
-    client = tracking.connect().client
-    assert client.get_model_version(NAME, "2").description.startswith("No champion: rolled back to version 1.")
-    # What was decided stands, a rollback too, until somebody asks.
-    version(root, "NOUN", "better")
-    assert aliases()["champion"] == 1
-    assert run("--rollback") == "version 2 is champion again, 1 is previous\n"
-    assert run("--version", "1") == "version 1 is champion, 2 is previous\n"
     assert "champion: better" in run()
-    assert aliases() == {"champion": 2, "challenger": 2, "previous": 1}
-    assert run("--version", "champion") == "version 2 is champion\n"
-    assert aliases()["previous"] == 1
+    assert aliases() == {"champion": 6, "challenger": 6, "previous": 1}
+    assert run("--rollback") == "version 1 is champion again, 6 is previous\n"
+    assert aliases() == {"champion": 1, "challenger": 6, "previous": 6}
+    client = tracking.connect().client
+    assert client.get_model_version(NAME, "6").description.startswith("No champion: rolled back to version 1.")
+    assert run("--rollback") == "version 6 is champion again, 1 is previous\n"
+    assert run("--version", "1") == "version 1 is champion, 6 is previous\n"
+    assert run("--version", "champion") == "version 1 is champion\n"
+    assert aliases()["previous"] == 6
     with pytest.raises(SystemExit, match="no alias or version `7`; aliases: challenger"):
         run("--version", "7")
 
 
 def test_one_that_is_overtaken_while_it_compares_compares_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promote, "judge", lambda *_: "later")
-    for number, tag in enumerate(("X", "VERB", "NOUN")):
-        version(root, tag, str(number))
-    monkeypatch.undo()
-    monkeypatch.setenv("DVC_ROOT", str(root))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
-    monkeypatch.setattr(paths, "root", lambda: root)
-    tracker, block, compare = tracking.connect(), params.block("sample", BLOCK), contest.contest
-    promote.judge(tracker, block, 1)
-    seen = []
+    compare, seen = contest.contest, []
 
-    def overtaken(*arguments: object) -> contest.Contest:
+    def overtaken(*arguments: Any) -> contest.Contest:
         seen.append(aliases()["champion"])
         if len(seen) == 1:
-            tracker.put("sample", BLOCK, "3")
+            tracking.connect().put("sample", BLOCK, "5")
         return compare(*arguments)
 
     monkeypatch.setattr(contest, "contest", overtaken)
-    assert "no champion: not better beyond chance" in promote.judge(tracker, block, 2)
-    assert seen == [1, 3]
-    assert aliases() == {"challenger": 3, "champion": 3, "previous": 1}
+    assert "no champion: not better beyond chance" in judged(6)
+    assert seen == [1, 5]
+    assert aliases() == {"challenger": 6, "champion": 5, "previous": 1}
 
 
-def test_two_promotions_at_once_leave_one_winner(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    version(root, "VERB", "first")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(promote, "judge", lambda *_: "later")
-        version(root, "NOUN", "one")
-        version(root, "NOUN", "other")
+def test_two_promotions_at_once_leave_one_winner(root: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
@@ -176,36 +200,42 @@ from pipelines import params, paths, promote, tracking
 paths.root = lambda: Path({str(root)!r})
 print(promote.judge(tracking.connect(), params.block("sample", {BLOCK!r}), int(sys.argv[1])))
 """
-    both = {number: spooled.python(code, root, str(number), PYTHONPATH=str(ROOT)) for number in (2, 3)}
+    both = {number: spooled.python(code, root, str(number), PYTHONPATH=str(ROOT)) for number in (5, 6)}
     told = {number: process.communicate()[0] for number, process in both.items()}
     assert [process.returncode for process in both.values()] == [0, 0], told
-    won = [number for number, said in told.items() if "champion: better" in said and "no champion" not in said]
+    won = [number for number, said in told.items() if "\nchampion: better" in said]
     assert len(won) == 1, told
-    (lost,) = {2, 3} - set(won)
+    (lost,) = {5, 6} - set(won)
     assert f"of version {won[0]} on" in told[lost]
-    assert aliases() == {"champion": won[0], "challenger": 3, "previous": 1}
+    assert aliases() == {"champion": won[0], "challenger": 6, "previous": 1}
     client = tracking.connect().client
     assert client.get_model_version(NAME, str(won[0])).description.startswith("Champion: better")
     assert client.get_model_version(NAME, str(lost)).description.startswith("No champion")
 
 
-@pytest.mark.parametrize("damage", ["weights", "test data"])
-def test_what_is_damaged_decides_nothing(root: Path, damage: str) -> None:
-    version(root, "VERB", "first")
-    if damage == "weights":
-        for file in (root / "mlartifacts").glob("**/model.safetensors"):
-            file.write_bytes(b"nonsense")
-    else:
-        (shard,) = paths.arrow("sample", BLOCK).glob("test-*.arrow")
-        shard.write_bytes(shard.read_bytes()[:100])
-    why = version(root, "NOUN", "better")
-    assert "no champion: version 1 holds the alias, and the two cannot be compared: " in why
-    assert ("files with the sha256" if damage == "weights" else shard.name) in why
-    assert aliases() == {"champion": 1, "challenger": 2}
+def test_a_damaged_version_decides_nothing(root: Path) -> None:
+    client = tracking.connect().client
+    wanted = client.get_model_version(NAME, "1").tags["model_sha256"]
+    client.set_model_version_tag(NAME, "1", "model_sha256", "0" * 64)
+    why = judged(6)
+    client.set_model_version_tag(NAME, "1", "model_sha256", wanted)
+    assert why.startswith("no champion: version 1 holds the alias, and the two cannot be compared: ")
+    assert f"files with the sha256 {wanted}" in why
+    assert aliases() == {"champion": 1, "challenger": 6}
+
+
+def test_damaged_test_data_decide_nothing(root: Path) -> None:
+    (shard,) = paths.arrow("sample", BLOCK).glob("test-*.arrow")
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:100])
+    why = judged(6)
+    shard.write_bytes(whole)
+    assert "the two cannot be compared: " in why
+    assert shard.name in why
+    assert aliases() == {"champion": 1, "challenger": 6}
 
 
 def test_networks_that_cannot_be_compared_are_told_apart(root: Path) -> None:
-    version(root, "VERB", "first")
     block, folder = params.block("sample", BLOCK), tracking.connect().bring("sample", BLOCK, "champion").folder
     with pytest.raises(DataError, match="no network that this code reads"):
         contest.contest(block, root / "nowhere", folder)

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from pipelines import files, paths, register, tracking, ui
-from pipelines.tracking import Evaluation
-from pipelines.tracking.evaluation import verdict
 from rnn_core.errors import DataError
 from tests.pipelines import spooled
 

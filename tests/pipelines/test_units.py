@@ -54,7 +54,8 @@ def forecasts(origins, seed):
     generator = torch.Generator().manual_seed(seed)
     shapes = {"quantiles": (3, 9), "targets": (3,), "naive2": (3,), "units": (), "series": (), "seen": (), "past": (1,)}
     sums = {name: torch.rand(origins, *shape, generator=generator).double() + 1 for name, shape in shapes.items()}
-    return {**sums, "quantiles": sums["quantiles"].sort(2).values, "loss": torch.tensor([2.0 * origins, origins], dtype=torch.float64)}
+    loss = torch.tensor([2.0 * origins, origins], dtype=torch.float64)
+    return {**sums, "quantiles": sums["quantiles"].sort(2).values, "loss": loss}
 
 
 def test_a_draw_of_series_scores_as_data_of_their_forecasts():
