@@ -15,7 +15,8 @@ SCORE = {
 
 
 @pytest.mark.parametrize("suite", paths.SUITES)
-def test_every_shipped_block_has_a_card_that_fits_a_description(suite):
+def test_every_shipped_block_has_a_card_that_fits_a_description(suite, monkeypatch):
+    monkeypatch.setattr(locks, "md5", lambda *_: "0" * 36)  # read once a block, a lock takes seconds
     for name in params.blocks(suite):
         made = card(params.block(suite, name), "recurrent", RUN, SCORE)
         assert made.text.startswith(Card.BEGIN)
