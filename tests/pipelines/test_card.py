@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from pipelines import locks, params, paths
+from pipelines import dvc_lock, params, paths
 from pipelines.card import card
 from pipelines.tracking import Card
 
@@ -16,7 +16,7 @@ SCORE = {
 
 @pytest.mark.parametrize("suite", paths.SUITES)
 def test_every_shipped_block_has_a_card_that_fits_a_description(suite, monkeypatch):
-    monkeypatch.setattr(locks, "md5", lambda *_: "0" * 36)  # read once a block, a lock takes seconds
+    monkeypatch.setattr(dvc_lock, "md5", lambda *_: "0" * 36)  # read once a block, a lock takes seconds
     for name in params.blocks(suite):
         made = card(params.block(suite, name), "recurrent", RUN, SCORE)
         assert made.text.startswith(Card.BEGIN)
@@ -41,9 +41,9 @@ def test_it_says_what_was_measured_and_how_to_make_it_again():
 def test_the_lock_tells_the_md5_of_an_output(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     out = paths.arrow("sample", "mine")
-    assert locks.md5("sample", out) is None
+    assert dvc_lock.md5("sample", out) is None
     entry = {"path": "data/arrow/sample/mine", "md5": "0f.dir"}
     other = {"path": "data/scores/sample/mine.json"}
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"s": {"outs": [other, entry]}, "t": {}}}))
-    assert locks.md5("sample", out) == "0f.dir"
-    assert locks.md5("sample", paths.train("sample", "mine")) is None
+    assert dvc_lock.md5("sample", out) == "0f.dir"
+    assert dvc_lock.md5("sample", paths.train("sample", "mine")) is None
