@@ -3,18 +3,21 @@
 #   make test       the test suite in at most 15 minutes; make test-all: with the long ones
 #   make check      ruff, mypy, the two copies of dvc.yaml
 #   make ui         MLflow's pages on what was trained
+#   make promote    TASK=pos_tagging: its newest model in use where it is better; VERSION=3: that one, whatever it is
+#   make rollback   TASK=pos_tagging: the model in use before; again: undone
 #   make bench      speed and memory beside torch.nn and plain loops, minutes on a quiet machine; BENCH='layer/*': a part
 #   make readme     the tables of README.md from the score files and the benchmarks' results
 #   make lock       requirements.lock from pyproject.toml; UPGRADE=1 takes the newest versions
 # PYTHON=python3.12 names the Python that .venv is made with.
 SUITE ?= sample
 TASK ?=
+VERSION ?=
 BENCH ?= *
 python := .venv/bin/python
 public := pipelines/suites/public/dvc.yaml
 export PYTHON UPGRADE
 
-.PHONY: environment repro test test-all check bench ui readme lock
+.PHONY: environment repro test test-all check promote rollback bench ui readme lock
 .NOTPARALLEL:
 
 repro: environment $(public)
@@ -30,6 +33,12 @@ check: environment
 	$(python) -m ruff check .
 	$(python) -m mypy
 	cmp dvc.yaml $(public)
+
+promote: environment
+	@$(python) -m pipelines.promote '$(TASK)' --suite '$(SUITE)' --version '$(VERSION)'
+
+rollback: environment
+	@$(python) -m pipelines.promote '$(TASK)' --suite '$(SUITE)' --rollback
 
 bench: environment
 	@$(python) -m tests.benchmarks '$(BENCH)'

@@ -21,6 +21,8 @@ from rnn_core.optim import OptimizerConfig, ScheduleConfig
 SECTIONS = ("task", "data", "model", "train", "baselines", "evaluate")
 RECURRENT = "recurrent"
 """Name of the block's own training; with several seeds, of the first one, and how the others' names begin."""
+FEWEST_DRAWS = 100
+"""The ends of an interval are draws among the most extreme ones, of which there must be some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,22 @@ class Evaluate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Register:
+    """What a model must show to become the champion in the place of another."""
+
+    level: float
+    """Of the interval of the difference between the two, which must lie wholly on the better side of 0."""
+    draws: int
+    """Of the test data anew from themselves, for the interval."""
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.level < 1:
+            raise ValueError(f"level is {self.level}, wanted is a share from 0.5 to below 1")
+        if self.draws < FEWEST_DRAWS:
+            raise ValueError(f"draws is {self.draws}, wanted is a whole number from {FEWEST_DRAWS} on")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """One network to train: the block's own, or one of its baselines."""
 
@@ -131,6 +149,7 @@ class Block:
     trainings: tuple[Training, ...]
     """The recurrent one first (one a seed), then the baselines."""
     evaluate: Evaluate
+    register: Register
 
     @property
     def recurrent(self) -> tuple[Training, ...]:
@@ -178,7 +197,7 @@ def block(suite: str, name: str) -> Block:
 def parse(suite: str, name: str, own: Any, base: Any, where: str) -> Block:
     """`block`, from mappings instead of files."""
     _sections(own, SECTIONS, where)
-    _sections(base, ("data", "train"), "params.yaml: base")
+    _sections(base, ("data", "train", "register"), "params.yaml: base")
     data = merge(base["data"], _mapping(own["data"], f"{where}.data"))
     if "from" not in data:
         raise ConfigError(f"{where}.data.from", "missing", "the file or folder that the raw data come from is wanted")
@@ -204,6 +223,7 @@ def parse(suite: str, name: str, own: Any, base: Any, where: str) -> Block:
         data=data,
         trainings=tuple(trainings),
         evaluate=from_mapping(Evaluate, own["evaluate"], f"{where}.evaluate"),
+        register=from_mapping(Register, base["register"], "params.yaml: base.register"),
     )
 
 

@@ -1,4 +1,5 @@
-"""Stage `register`: the block's trainings on the tracking server, and a model version of the recurrent one.
+"""Stage `register`: the block's trainings on the tracking server, and a model version of the recurrent one, which
+becomes the champion where it is better than the one there is (`pipelines/promote.py`).
 
     python -m pipelines.register <block> [--suite sample|public]
     python -m pipelines.register --missing [--suite sample|public]
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import cli, files, paths, tracking
-from rnn_core.errors import DataError
+from pipelines import cli, files, params, paths, promote, tracking
+from pipelines.card import card
+from rnn_core.errors import DataError, UserError
 
 OWN = ("chosen", "example", "score")
 """What `evaluated.json` says beside `trainings`."""
@@ -26,8 +28,7 @@ OWN = ("chosen", "example", "score")
 class Evaluated:
     """A block whose trainings are finished and evaluated."""
 
-    suite: str
-    block: str
+    settings: params.Block
     chosen: str
     """The recurrent training whose model is the block's."""
     metrics: dict[str, Any]
@@ -35,6 +36,19 @@ class Evaluated:
     """A raw input (`column`, `input`), the model's `answer`, and the packages that it needs (`requirements`)."""
     score: dict[str, Any]
     """The score file without its run and version. From DVC's outputs: the file itself may be older than they are."""
+
+    @property
+    def suite(self) -> str:
+        return self.settings.suite
+
+    @property
+    def block(self) -> str:
+        return self.settings.name
+
+    @property
+    def card(self) -> tracking.Card:
+        run = files.read_json(self.folder(self.chosen) / "run.json")
+        return card(self.settings, self.chosen, run, self.score)
 
     def folder(self, training: str) -> Path:
         return paths.train(self.suite, self.block) / training
@@ -79,8 +93,8 @@ def missing(suite: str) -> None:
     for folder in sorted(paths.metrics(suite, "-").parent.parent.glob("*/metrics.json")):
         try:
             evaluated.append(read(suite, folder.parent.name))
-        except DataError:
-            continue  # its stages have not all run: they will send it themselves
+        except UserError:
+            continue  # its stages have not all run: they will send it themselves; or the block is no more
     if not evaluated:
         return
     try:
@@ -95,6 +109,7 @@ def read(suite: str, block: str) -> Evaluated:
     """
     Raises:
         DataError: a training is not finished, or not evaluated since.
+        ConfigError: the params file has no such block, or a wrong one.
     """
     again = f"run {_python()} -m pipelines.evaluate {block} --suite {suite}"
     metrics = _read(paths.metrics(suite, block), again)
@@ -108,7 +123,7 @@ def read(suite: str, block: str) -> Evaluated:
         run = _read(path, f"run {_python()} -m pipelines.train {block} --suite {suite}")
         if (run["training_id"], run["status"]) != (training_id, "finished"):
             raise DataError(str(path), f"training {run['training_id']} is not the one evaluated, {training_id}", again)
-    return Evaluated(suite=suite, block=block, metrics=metrics, **{key: evaluated[key] for key in OWN})
+    return Evaluated(settings=params.block(suite, block), metrics=metrics, **{key: evaluated[key] for key in OWN})
 
 
 def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], None]) -> None:
@@ -121,9 +136,10 @@ def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], 
         if sent.new:
             say(f"{suite}/{block}: run {sent.run_id} ({training}), {_points(evaluated.folder(training))} points")
     tracker.send_folder(evaluated.folder(evaluated.chosen), paths.evaluation(suite, block), "evaluation")
-    version = tracker.register(evaluated.folder(evaluated.chosen), evaluated.evaluation)
-    if version.new:
-        say(f"{suite}/{block}: {version.name} version {version.version}, {version.why}")
+    version = tracker.register(evaluated.folder(evaluated.chosen), evaluated.evaluation, evaluated.card)
+    if version.why is None:
+        why = promote.judge(tracker, evaluated.settings, version.version)
+        say(f"{suite}/{block}: {version.name} version {version.version}, {why}")
     score = {**evaluated.score, "run_id": runs[evaluated.chosen], "model_version": version.version}
     path = paths.score(suite, block)
     if not path.exists() or files.read_json(path) != score:

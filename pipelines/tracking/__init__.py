@@ -7,17 +7,31 @@ server that goes away stops no training and loses no point, and a new server is 
     with Live(folder): ...                  while the driver trains
     settle()                                ends the runs that a crash left open
     connect().send(folder)                  all of it, afterwards
-    connect().register(folder, evaluation)  a model version
+    connect().register(folder, evaluation, card)  a model version
 
 mlflow is imported at the first `connect`: it takes a second, and most processes need none.
 """
 
 from pipelines.tracking import environment
 from pipelines.tracking.environment import TrackingError, uri
-from pipelines.tracking.evaluation import Evaluation
+from pipelines.tracking.evaluation import CHALLENGER, CHAMPION, PREVIOUS, Card, Evaluation, Ruling
 from pipelines.tracking.live import Live
 from pipelines.tracking.tracker import Tracker, connect, load, settle
 
-__all__ = ["Evaluation", "Live", "Tracker", "TrackingError", "connect", "load", "settle", "uri"]
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "PREVIOUS",
+    "Card",
+    "Evaluation",
+    "Live",
+    "Ruling",
+    "Tracker",
+    "TrackingError",
+    "connect",
+    "load",
+    "settle",
+    "uri",
+]
 
 environment.set_defaults()

@@ -1,7 +1,10 @@
-"""How good a training is and on which data: what decides whether its version becomes the champion."""
+"""How good a training is and on which data, as its model version tells it."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+"""The aliases of a model, see `aliases.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +23,7 @@ class Evaluation:
     """Packages that this task's answers need beside those of all."""
 
     def tags(self) -> dict[str, str]:
-        """What is written on the version, and later read back by `verdict`."""
+        """What is written on the version: where they change, whether it is the champion is decided anew."""
         return {
             "metric": self.metric,
             "direction": self.direction,
@@ -31,26 +34,30 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A model version; `new`: the registry lacked it, or its evaluation; `why` it is the champion or not."""
+    """A model version."""
 
     name: str
     version: int
-    new: bool
+    why: str | None
+    """It is the champion or not; None where that is to be decided, its evaluation being new."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a version tells of itself, beside why it is the champion or not."""
+
+    text: str
+    """Markdown, for its description; begins with `BEGIN`."""
+    tags: dict[str, str]
+    """By which versions are found and told apart."""
+    BEGIN: ClassVar[str] = "# Model card"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """Whether a version becomes the champion, and why."""
+
+    moves: bool
     why: str
-
-
-def verdict(own: Evaluation, champion: int | None, tags: dict[str, str]) -> tuple[bool, str]:
-    """Whether the alias moves to the version with the evaluation `own`, and why.
-
-    Args:
-        champion: version that holds the alias now, if any.
-        tags: the tags of that version.
-    """
-    if champion is None:
-        return True, f"champion: the first one, {own.metric} {own.score:.6g}"
-    if any(tags.get(key) != value for key, value in own.tags().items() if key in ("metric", "test_digest")):
-        return False, f"no champion: version {champion} holds the alias, and was measured on other data or otherwise"
-    other = float(tags["score"])
-    better = own.score > other if own.direction == "max" else own.score < other
-    compared = f"{own.metric} {own.score:.6g} against {other:.6g} of version {champion} on the same test data"
-    return better, f"champion: better, {compared}" if better else f"no champion: not better, {compared}"
+    test_digest: str | None
+    """Of the test data that decided; None where nothing was measured."""

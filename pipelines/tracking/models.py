@@ -39,10 +39,10 @@ def name_of(suite: str, block: str) -> str:
 
 def bring(client: MlflowClient, uri: str, suite: str, block: str, wanted: str) -> Brought:
     """See `Tracker.bring`."""
-    aliases = _aliases(client, suite, block)
+    held = aliases(client, suite, block)
     version = find(client, suite, block, wanted)
     number = int(version.version)
-    own = tuple(sorted(alias for alias, holder in aliases.items() if holder == number))
+    own = tuple(sorted(alias for alias, holder in held.items() if holder == number))
     return Brought(name=version.name, version=number, aliases=own, folder=fetch(client, uri, version))
 
 
@@ -52,11 +52,11 @@ def find(client: MlflowClient, suite: str, block: str, wanted: str) -> ModelVers
     Raises:
         DataError: no such model, alias or version; those that there are are listed.
     """
-    name, aliases = name_of(suite, block), _aliases(client, suite, block)
+    name, held = name_of(suite, block), aliases(client, suite, block)
     versions = {int(v.version): v for v in client.search_model_versions(f"name = '{name}'")}
-    number = int(wanted) if wanted.isdecimal() else aliases.get(wanted)
+    number = int(wanted) if wanted.isdecimal() else held.get(wanted)
     if number not in versions:
-        borne = ", ".join(f"{alias} (version {holder})" for alias, holder in sorted(aliases.items())) or "none"
+        borne = ", ".join(f"{alias} (version {holder})" for alias, holder in sorted(held.items())) or "none"
         numbers = ", ".join(map(str, sorted(versions))) or "none"
         raise DataError(name, f"no alias or version `{wanted}`", f"aliases: {borne}; versions: {numbers}")
     return versions[number]
@@ -83,7 +83,7 @@ def fetch(client: MlflowClient, uri: str, version: ModelVersion) -> Path:
     return folder
 
 
-def _aliases(client: MlflowClient, suite: str, block: str) -> dict[str, int]:
+def aliases(client: MlflowClient, suite: str, block: str) -> dict[str, int]:
     """Of a block's model, by name of the alias: the version that bears it."""
     name = name_of(suite, block)
     found = client.search_registered_models(f"name = '{name}'")

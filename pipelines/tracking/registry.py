@@ -17,8 +17,8 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from pipelines import files
-from pipelines.tracking import environment, models
-from pipelines.tracking.evaluation import Evaluation, Registered, verdict
+from pipelines.tracking import aliases, environment, models
+from pipelines.tracking.evaluation import Card, Evaluation, Registered
 from pipelines.tracking.spool import Training
 
 CODE = Path(__file__).resolve().parents[2]
@@ -31,7 +31,9 @@ def model_name(training: Training) -> str:
     return models.name_of(training.facts["suite"], training.facts["block"])
 
 
-def register(client: MlflowClient, uri: str, training: Training, run: Run, evaluation: Evaluation) -> Registered:
+def register(
+    client: MlflowClient, uri: str, training: Training, run: Run, evaluation: Evaluation, card: Card
+) -> Registered:
     """See `Tracker.register`."""
     name = model_name(training)
     mlflow.set_tracking_uri(uri)  # the SQL registry looks the logged model up at the global address
@@ -41,34 +43,19 @@ def register(client: MlflowClient, uri: str, training: Training, run: Run, evalu
         if models.DIGEST not in version.tags:
             client.set_model_version_tag(name, version.version, models.DIGEST, _digest(training))
         # A verdict stands until the evaluation changes: whoever moves the alias by hand has the last word.
-        judged = "verdict" in version.tags and evaluation.tags().items() <= version.tags.items()
-        why = version.tags["verdict"] if judged else _decide(client, version, evaluation)
-    return Registered(name=name, version=int(version.version), new=not judged, why=why)
+        judged = aliases.VERDICT in version.tags and evaluation.tags().items() <= version.tags.items()
+        if not judged:
+            _announce(client, version, evaluation, card)
+    why = version.tags[aliases.VERDICT] if judged else None
+    return Registered(name=name, version=int(version.version), why=why)
 
 
-def _decide(client: MlflowClient, version: ModelVersion, evaluation: Evaluation) -> str:
-    name, number = version.name, str(version.version)
-    for key, value in evaluation.tags().items():
-        client.set_model_version_tag(name, number, key, value)
-    newest = max(int(v.version) for v in client.search_model_versions(f"name = '{name}'"))
-    client.set_registered_model_alias(name, "challenger", str(newest))
-    champion = _champion(client, name)
-    if champion is not None and int(champion.version) == int(number):
-        why = f"champion: it holds the alias, {evaluation.metric} {evaluation.score:.6g}"
-    else:
-        holder = (int(champion.version), champion.tags) if champion else (None, {})
-        moves, why = verdict(evaluation, *holder)
-        if moves:
-            client.set_registered_model_alias(name, "champion", number)
-    client.update_model_version(name, number, f"{why}. Test data {evaluation.test_digest}.")
-    client.set_model_version_tag(name, number, "verdict", why)
-    return why
-
-
-def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
-    model = client.get_registered_model(name)
-    number = model.aliases.get("champion")
-    return client.get_model_version(name, str(number)) if number is not None else None
+def _announce(client: MlflowClient, version: ModelVersion, evaluation: Evaluation, card: Card) -> None:
+    """What is to be known of a version before it is decided whether it becomes the champion."""
+    for key, value in (evaluation.tags() | card.tags).items():
+        client.set_model_version_tag(version.name, str(version.version), key, value)
+    client.update_model_version(version.name, str(version.version), card.text)
+    aliases.challenge(client, version.name)
 
 
 def _create(client: MlflowClient, name: str, training: Training, run: Run, evaluation: Evaluation) -> ModelVersion:

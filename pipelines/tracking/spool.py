@@ -8,9 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from pipelines import files, paths
+from pipelines import dvc_lock, files, paths
 from rnn_core.errors import DataError
 
 BATCH = 1000
@@ -130,14 +128,7 @@ def cost(training: Training) -> dict[str, float]:
 def digest(training: Training) -> str:
     """Digest of the training's Arrow folder: DVC's where `dvc.lock` names it, else our own."""
     suite, block = training.facts["suite"], training.facts["block"]
-    lock = paths.params_file(suite).with_name("dvc.lock")
-    wanted = paths.arrow(suite, block).relative_to(paths.root()).as_posix()
-    stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {}) if lock.exists() else {}
-    for stage in stages.values():
-        for out in stage.get("outs", ()):
-            if out["path"] == wanted and "md5" in out:
-                return str(out["md5"])[:DIGEST]
-    return str(training.facts["data_digest"])[:DIGEST]
+    return (dvc_lock.md5(suite, paths.arrow(suite, block)) or str(training.facts["data_digest"]))[:DIGEST]
 
 
 def _values(line: bytes, path: Path, start: int) -> list[Value]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.tracking import environment, open_runs, spool
 from pipelines.tracking.environment import TrackingError
-from pipelines.tracking.evaluation import Evaluation, Registered
+from pipelines.tracking.evaluation import Card, Evaluation, Registered, Ruling
 from pipelines.tracking.spool import Sent
 
 if TYPE_CHECKING:
@@ -89,14 +89,14 @@ class Tracker:
         with _reaching(self.uri):
             return runs.send_folder(self.client, runs.ensure(self.client, self.uri, spool.read(folder)), evidence, name)
 
-    def register(self, folder: Path, evaluation: Evaluation) -> Registered:
-        """The training's model version, and the aliases `challenger` and `champion` where they belong."""
+    def register(self, folder: Path, evaluation: Evaluation, card: Card) -> Registered:
+        """The training's model version, with its card; a new one, or one with a new evaluation, is to be judged."""
         from pipelines.tracking import registry, runs
 
         with _reaching(self.uri):
             training = spool.read(folder)
             run = runs.ensure(self.client, self.uri, training)
-            return registry.register(self.client, self.uri, training, run, evaluation)
+            return registry.register(self.client, self.uri, training, run, evaluation, card)
 
     def bring(self, suite: str, block: str, wanted: str) -> "Brought":
         """The files of a block's registered model, on this machine and verified.
@@ -111,6 +111,44 @@ class Tracker:
 
         with _reaching(self.uri):
             return models.bring(self.client, self.uri, suite, block, wanted)
+
+    def aliases(self, suite: str, block: str) -> dict[str, int]:
+        """Of a block's model, by alias: the version that bears it. DataError where there is no such model."""
+        from pipelines.tracking import models
+
+        with _reaching(self.uri):
+            return models.aliases(self.client, suite, block)
+
+    def decide(self, suite: str, block: str, number: int, champion: int | None, ruling: Ruling) -> str | None:
+        """Whether a version becomes the champion, written down and carried out.
+
+        Args:
+            champion: the version that the ruling was made against.
+
+        Returns: why, as the version tells it; None where another version has become the champion meanwhile.
+        """
+        from pipelines.tracking import aliases, models
+
+        with _reaching(self.uri):
+            return aliases.decide(self.client, models.name_of(suite, block), number, champion, ruling)
+
+    def put(self, suite: str, block: str, wanted: str) -> tuple[int, int | None]:
+        """A version (alias or number) as champion, by hand. Returns: it, and the champion before."""
+        from pipelines.tracking import aliases
+
+        with _reaching(self.uri):
+            return aliases.put(self.client, suite, block, wanted)
+
+    def roll_back(self, suite: str, block: str) -> tuple[int, int]:
+        """`previous` is champion again, and what was champion `previous`. Returns: champion and previous.
+
+        Raises:
+            DataError: no such model, or its champion has never changed.
+        """
+        from pipelines.tracking import aliases
+
+        with _reaching(self.uri):
+            return aliases.roll_back(self.client, suite, block)
 
 
 def load() -> None:

@@ -83,6 +83,7 @@ def machine(
     if not own_code:
         monkeypatch.setattr(registry, "CODE", code(root / "code"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    shutil.copy(paths.REPOSITORY / "params.yaml", root)
     empty_store(factory, root / "mlflow.db")
     return root
 
@@ -117,7 +118,9 @@ def add_points(folder: Path, first: int, last: int) -> None:
             file.write(json.dumps({"step": step, "time": 1_000_000 + step, "seconds": 0.1, "values": values}) + "\n")
 
 
-def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "t1", upper: str = "YES") -> None:
+def checkout(
+    root: Path, *, score: float, training_id: str, test_digest: str = "t1", upper: str = "YES", points: int = POINTS
+) -> None:
     """A block as `evaluate` leaves it: a recurrent training and a baseline, metrics, an example, the score file.
 
     Args:
@@ -125,7 +128,7 @@ def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "
     """
     block = root / "data/runs/sample/pos_tagging"
     shutil.rmtree(block, ignore_errors=True)
-    training(block / "train/recurrent", training_id, points=POINTS)
+    training(block / "train/recurrent", training_id, points=points)
     files.write_json(block / "train/recurrent/model/model.json", {"upper": upper})
     training(block / "train/memoryless", f"{training_id}-baseline", training="memoryless", cell="memoryless")
     ids = {"recurrent": training_id, "memoryless": f"{training_id}-baseline"}
@@ -138,7 +141,12 @@ def checkout(root: Path, *, score: float, training_id: str, test_digest: str = "
         "requirements": [],
         "answer": {"words": ["a", "sentence"], "longest": 8, "upper": "YES"},
     }
-    about = {"score": score, "run_id": None, "model_version": None}
+    about = {
+        **{"task": "pos_tagging", "dataset": "sample", "metric": "accuracy", "direction": "max", "score": score},
+        **{"spread": None, "best_possible": 97.0, "baselines": {"memoryless": 70.0}, "simple": [], "published": None},
+        **{"seconds": 60.5, "parameters": 12345, "seeds": [1], "settings": "s", "revision": "abc"},
+        **{"run_id": None, "model_version": None},
+    }
     files.write_json(
         block / "evaluation/evaluated.json",
         {"trainings": ids, "chosen": "recurrent", "example": example, "score": about},
@@ -189,11 +197,11 @@ def wanted(points: int) -> list[tuple[Any, ...]]:
     return [(step, 1 / (step + 1), 1_000_000 + step) for step in range(points)]
 
 
-def python(code: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
+def python(code: str, folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """A fresh interpreter in another folder, without this repository's code unless `variables` names it."""
     known = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         cwd=folder,
         env=known | variables,
         stdout=subprocess.PIPE,

@@ -150,3 +150,19 @@ def test_a_baseline_without_memory_is_as_large_as_the_network(shipped):
     sizes = [parameter_count(networks.build(task, model, sidecar)) for model in (wide, like)]
     assert wide["hidden_size"] > like["hidden_size"]
     assert 0.98 * sizes[1] < sizes[0] <= sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("register", "says"),
+    [
+        ({"level": 0.95}, r"base.register.draws: missing; wanted is int"),
+        ({"level": 95.0, "draws": 2000}, r"base.register: level is 95.0, wanted is a share from 0.5 to below 1"),
+        ({"level": 0.95, "draws": 10}, r"draws is 10, wanted is a whole number from 100 on"),
+        ({"level": 0.95, "draws": 2000.5}, r"base.register.draws: found 2000.5"),
+        ({"level": 0.95, "draws": 2000, "seeds": 1}, r"base.register.seeds: unknown key"),
+    ],
+)
+def test_what_a_champion_must_show_is_checked(shipped, register, says):
+    base = shipped["base"] | {"register": register}
+    with pytest.raises(ConfigError, match=says):
+        params.parse("sample", "sentiment", shipped["blocks"]["sentiment"], base, "p")
