@@ -28,7 +28,7 @@ def held(
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         deadline = time.monotonic() + seconds
-        while not _taken(file):
+        while not taken(file):
             if waits is not None:
                 file.seek(0)
                 waits(file.read().strip())
@@ -42,7 +42,8 @@ def held(
         yield file
 
 
-def _taken(file: TextIO) -> bool:
+def taken(file: TextIO) -> bool:
+    """Lock an open file, unless another process holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

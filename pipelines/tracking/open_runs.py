@@ -5,21 +5,21 @@ nobody holds is a run that a crash, or a server that was away at the end, left R
 server there ends it (`Tracker.settle`). Knows no mlflow; where no file is, looking costs nothing.
 """
 
-import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
-from pipelines import paths
+from pipelines import locks, paths
 from pipelines.tracking import environment, spool
 
 
 class OpenRun:
     """One run's file, locked by this process: a line of facts, then one that says how it ended, if that is known."""
 
-    def __init__(self, path: Path, lock: IO[str], facts: dict[str, Any]):
+    def __init__(self, path: Path, lock: TextIO, facts: dict[str, Any]):
         self._path, self._lock, self.facts = path, lock, facts
 
     @property
@@ -58,7 +58,8 @@ def hold(folder: Path, uri: str) -> OpenRun:
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         lock = path.open("a+", encoding="utf-8")
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while not locks.taken(lock):
+            time.sleep(locks.LOOK_SECONDS)
         if _is_still(path, lock):
             lock.truncate(0)
             _append(lock, facts)
@@ -70,11 +71,7 @@ def left(uri: str) -> Iterator[OpenRun]:
     """Those of this server that no living process holds, each locked while the caller looks at it."""
     for path in sorted(_place().glob("*.json")):
         with path.open("a+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            if not _is_still(path, lock):
+            if not locks.taken(lock) or not _is_still(path, lock):
                 continue
             facts = _read(lock)
             if not facts:  # its maker died before the run was opened
@@ -92,7 +89,7 @@ def _place() -> Path:
     return paths.home() / "data/open_runs"
 
 
-def _is_still(path: Path, lock: IO[str]) -> bool:
+def _is_still(path: Path, lock: TextIO) -> bool:
     """Whether the locked file is the one of that name: who held it before may have removed it."""
     try:
         return os.path.samestat(path.stat(), os.fstat(lock.fileno()))
@@ -100,7 +97,7 @@ def _is_still(path: Path, lock: IO[str]) -> bool:
         return False
 
 
-def _read(lock: IO[str]) -> dict[str, Any]:
+def _read(lock: TextIO) -> dict[str, Any]:
     """The whole lines together; nothing where there is none."""
     lock.seek(0)
     facts: dict[str, Any] = {}
@@ -110,6 +107,6 @@ def _read(lock: IO[str]) -> dict[str, Any]:
     return facts
 
 
-def _append(lock: IO[str], facts: dict[str, Any]) -> None:
+def _append(lock: TextIO, facts: dict[str, Any]) -> None:
     lock.write(json.dumps(facts) + "\n")
     lock.flush()
