@@ -35,6 +35,7 @@ Around = contextlib.AbstractContextManager[None]
 
 def data(folder: Path, lanes: int, window: int) -> Path:
     """An Arrow folder of a language model."""
+    folder.mkdir()
     sizes = {"train": STEPS * lanes * window + 1, "validation": 20 * lanes * window + 1}
     for split, size in sizes.items():
         with arrow.Writer(folder, split, "language_model", {}) as writer:
