@@ -46,7 +46,8 @@ def places(typed: Sequence[str], takes: str) -> list[Place]:
     found: list[Place] = []
     for argument, path in zip(typed, map(Path, typed), strict=True):
         if not argument or not path.exists():
-            raise DataError(argument or "INPUT", "no such file", f"the path of a {takes}, of a folder, or `-` for stdin")
+            allowed = f"the path of a {takes}, of a folder, or `-` for stdin"
+            raise DataError(argument or "INPUT", "no such file", allowed)
         own = _below(path) if path.is_dir() else [path]
         if not own:
             raise DataError(str(path), "an empty folder", f"a folder with a {takes} at least")
