@@ -2,6 +2,7 @@
 #   make repro      raw data to registered models, then the table of scores; SUITE=public TASK=pos_tagging limit it
 #   make test       the test suite in at most 15 minutes; make test-all: with the long ones
 #   make check      ruff, mypy, the two copies of dvc.yaml
+#   make sweep      tries settings of TASK's network by validation data, and offers the best; SUITE=public TRIALS=50
 #   make ui         MLflow's pages on what was trained
 #   make bench      speed and memory beside torch.nn and plain loops, minutes on a quiet machine; BENCH='layer/*': a part
 #   make readme     the tables of README.md from the score files and the benchmarks' results
@@ -10,11 +11,12 @@
 SUITE ?= sample
 TASK ?=
 BENCH ?= *
+TRIALS ?= 20
 python := .venv/bin/python
 public := pipelines/suites/public/dvc.yaml
 export PYTHON UPGRADE
 
-.PHONY: environment repro test test-all check bench ui readme lock
+.PHONY: environment repro test test-all check bench sweep ui readme lock
 .NOTPARALLEL:
 
 repro: environment $(public)
@@ -33,6 +35,9 @@ check: environment
 
 bench: environment
 	@$(python) -m tests.benchmarks '$(BENCH)'
+
+sweep: environment
+	@$(python) -m pipelines.sweep '$(TASK)' --suite '$(SUITE)' --trials '$(TRIALS)'
 
 ui: environment
 	@$(python) -m pipelines.ui

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import yaml
 
-from pipelines import paths, space
+from pipelines import paths
+from pipelines.tuning import space
 from rnn_core.averaging import AveragingConfig
 from rnn_core.config import flatten, from_mapping, merge, to_mapping
 from rnn_core.errors import ConfigError

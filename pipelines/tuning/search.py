@@ -18,9 +18,10 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from pipelines import cluster, files, space, tasks, trials, worker
-from pipelines.space import Choices, Dimension, Space
-from pipelines.trials import Trial
+from pipelines import cluster, files, tasks, worker
+from pipelines.tuning import space, trials
+from pipelines.tuning.space import Choices, Dimension, Space
+from pipelines.tuning.trials import Trial
 from rnn_core.errors import UserError
 
 REDUCTION = 3
@@ -41,8 +42,8 @@ class Board(Protocol):
         """It has validated."""
         ...
 
-    def end(self, trial: Trial) -> None:
-        """It is over: its folder says how."""
+    def end(self, trial: Trial, broken: bool) -> None:
+        """It is over: its folder says how, unless the process that watched it broke down."""
         ...
 
 
@@ -67,6 +68,7 @@ def search(
         seed: of the search; suggestion n follows from it, n and the scores so far.
         storage: for what Tune writes; of no use afterwards.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     suggestions = _Suggestions(within, board, before, first, direction, seed)
     halving = ASHAScheduler(
         time_attr="validations",
@@ -128,6 +130,10 @@ class _Suggestions(OptunaSearch):
         self.under_way[trial_id] = trial
         return {"job": job}
 
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what a sweep goes on from is its record."""
+        Path(checkpoint_path).touch()
+
     def _encoded(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         return {name: _encoded(dimension, settings[name]) for name, dimension in self._within.items()}
 
@@ -165,10 +171,10 @@ class _Relay(tune.Callback):
             self._board.score(self._under_way[trial.trial_id], result["score"], result["validations"])
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._board.end(self._under_way.pop(trial.trial_id))
+        self._board.end(self._under_way.pop(trial.trial_id), broken=False)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.on_trial_complete(iteration, trials, trial)
+        self._board.end(self._under_way.pop(trial.trial_id), broken=True)
 
 
 def _trial(config: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ Space = Mapping[str, Dimension]
 
 
 def parse(mapping: Any, where: str) -> dict[str, Dimension | Times]:
-    """A space as written; what names and values the block takes shows when they are tried (`pipelines/sweep.py`).
+    """A space as written; what names and values the block takes shows when they are tried (plan.py).
 
     Raises:
         ConfigError: a name that is no setting of `model` or `train`, or no space behind it.

@@ -29,7 +29,7 @@ class Trial:
     settings: dict[str, Any]
     """By dotted name."""
     folder: str
-    """Of its training, below the sweep's; equal settings share one."""
+    """Of its training, below the sweep's; equal settings share one. Empty where none could be made."""
     state: State = "running"
     score: float | None = None
     """The metric that decides, on validation data."""
@@ -104,5 +104,5 @@ def standings(job: worker.Job, direction: Literal["max", "min"]) -> list[float]:
         score = point["values"].get(f"validation/{job.metric}")
         if score is not None:
             better = max if direction == "max" else min
-            scores.append(better(score, *scores[-1:]) if job.train.keep == "best" else score)
+            scores.append(better([score, *scores[-1:]]) if job.train.keep == "best" else score)
     return scores
