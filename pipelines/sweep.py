@@ -63,6 +63,7 @@ def _search(plan: Plan, record: Record, count: int) -> None:
                 plan.within,
                 board,
                 before=before,
+                again=[trial for trial in record if not trial.settled],
                 first=_first(plan, record, count),
                 count=count - len(settled),
                 at_once=at_once,
@@ -75,9 +76,7 @@ def _search(plan: Plan, record: Record, count: int) -> None:
 
 
 def _first(plan: Plan, record: Record, count: int) -> list[dict[str, Any]]:
-    """What is tried before the search suggests: trials that were interrupted; the block as it is; in a space of no
-    more points than trials, all of them."""
-    under_way = [trial.settings for trial in record if not trial.settled]
+    """What is tried before the search suggests: the block as it is; in a space of no more points than trials, all."""
     flat = plan.block.recurrent[0].flat()
     own = {name: flat.get(name) for name in plan.within}
     every = [own] if all(space.holds(dimension, own[name]) for name, dimension in plan.within.items()) else []
@@ -87,7 +86,7 @@ def _first(plan: Plan, record: Record, count: int) -> list[dict[str, Any]]:
         random.Random(plan.block.recurrent[0].train.seed).shuffle(grid)
         every += [point for point in grid if point != own]
     tried = [trial.settings for trial in record]
-    return under_way + [settings for settings in every if settings not in tried]
+    return [settings for settings in every if settings not in tried]
 
 
 def _bounded(plan: Plan, count: int) -> int:

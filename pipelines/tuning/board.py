@@ -32,12 +32,12 @@ class Board:
         for watched in self._watches.values():
             watched.__exit__(kind or KeyboardInterrupt, None, None)
 
-    def begin(self, settings: dict[str, Any]) -> tuple[Trial, worker.Job | None]:
+    def begin(self, settings: dict[str, Any], suggested: dict[str, Any]) -> tuple[Trial, worker.Job | None]:
         record, plan = self._record, self._plan
         again = [trial for trial in record if not trial.settled and trial.settings == settings]
         again = [trial for trial in again if trial.number not in self._began]
         number = again[0].number if again else len(record) + 1
-        trial = Trial(number=number, settings=settings, folder="")
+        trial = Trial(number=number, settings=settings, suggested=suggested, folder="")
         self._began[number] = time.monotonic()
         print(f"{plan.name}: trial {number} of {self._count}: {trial.shown}; {self._so_far()}", flush=True)
         try:

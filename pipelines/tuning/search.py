@@ -34,8 +34,12 @@ Direction = Literal["max", "min"]
 class Board(Protocol):
     """Who writes down what happens; all calls come from the driver's main thread."""
 
-    def begin(self, settings: dict[str, Any]) -> tuple[Trial, worker.Job | None]:
-        """A trial is about to start; without a job where its settings cannot be trained with."""
+    def begin(self, settings: dict[str, Any], suggested: dict[str, Any]) -> tuple[Trial, worker.Job | None]:
+        """A trial is about to start; without a job where its settings cannot be trained with.
+
+        Args:
+            suggested: the settings as the search has them, to be given back to it (`Trial.suggested`).
+        """
         ...
 
     def score(self, trial: Trial, score: float, validations: int) -> None:
@@ -52,6 +56,7 @@ def search(
     board: Board,
     *,
     before: Sequence[tuple[Trial, Sequence[float]]],
+    again: Sequence[Trial],
     first: Sequence[Mapping[str, Any]],
     count: int,
     at_once: int,
@@ -64,12 +69,13 @@ def search(
 
     Args:
         before: the trials that are settled, each with its score after each validation.
+        again: those that were interrupted; they come first.
         first: settings that are tried before the search suggests any.
         seed: of the search; suggestion n follows from it, n and the scores so far.
         storage: for what Tune writes; of no use afterwards.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    suggestions = _Suggestions(within, board, before, first, direction, seed)
+    suggestions = _Suggestions(within, board, before, again, first, direction, seed)
     halving = ASHAScheduler(
         time_attr="validations",
         metric="score",
@@ -107,6 +113,7 @@ class _Suggestions(OptunaSearch):
         within: Space,
         board: Board,
         before: Sequence[tuple[Trial, Sequence[float]]],
+        again: Sequence[Trial],
         first: Sequence[Mapping[str, Any]],
         direction: Direction,
         seed: int,
@@ -118,15 +125,15 @@ class _Suggestions(OptunaSearch):
             metric="score",
             mode=direction,
             sampler=_Numbered(seed),
-            points_to_evaluate=[self._encoded(settings) for settings in first] or None,
+            points_to_evaluate=[*(trial.suggested for trial in again), *map(self._encoded, first)] or None,
         )
         for trial, _ in before:
-            self.add_evaluated_point(self._encoded(trial.settings), trial.score, error=trial.score is None)
+            self.add_evaluated_point(trial.suggested, trial.score or 0.0, error=trial.score is None)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        encoded = super().suggest(trial_id)
-        settings = {name: _decoded(self._within[name], value) for name, value in encoded.items()}
-        trial, job = self._board.begin(settings)
+        suggested = super().suggest(trial_id) or {}
+        settings = {name: _decoded(dimension, suggested[name]) for name, dimension in self._within.items()}
+        trial, job = self._board.begin(settings, suggested)
         self.under_way[trial_id] = trial
         return {"job": job}
 
@@ -221,16 +228,17 @@ def _train(job: worker.Job, resources: cluster.Resources) -> None:
 
 def _tell(halving: ASHAScheduler, name: str, scores: Sequence[float]) -> None:
     """The scores of a trial before, as if it came by now."""
-    stand_in = SimpleNamespace(trial_id=name)
-    halving.on_trial_add(None, stand_in)
+    stand_in: Any = SimpleNamespace(trial_id=name)
+    nobody: Any = None
+    halving.on_trial_add(nobody, stand_in)
     for number, score in enumerate(scores, 1):
-        halving.on_trial_result(None, stand_in, {"validations": number, "score": score})
+        halving.on_trial_result(nobody, stand_in, {"validations": number, "score": score})
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:
     if isinstance(dimension, Choices):
         return CategoricalDistribution(tuple(range(len(dimension.values))))  # by place: a value may be a mapping
-    kind = IntDistribution if dimension.whole else FloatDistribution
+    kind: Any = IntDistribution if dimension.whole else FloatDistribution
     return kind(dimension.low, dimension.high, log=dimension.log)
 
 

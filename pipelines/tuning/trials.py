@@ -28,6 +28,8 @@ class Trial:
     """From 1 on, in the order in which they were suggested."""
     settings: dict[str, Any]
     """By dotted name."""
+    suggested: dict[str, Any]
+    """The same as the search has them: numbers with all their digits, choices by their place."""
     folder: str
     """Of its training, below the sweep's; equal settings share one. Empty where none could be made."""
     state: State = "running"
