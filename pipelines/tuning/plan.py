@@ -86,16 +86,17 @@ def prepare(suite: str, name: str) -> Plan:
     resources = cluster.Resources.from_environment()
     check(block, written, within, where)
     network = {"task": block.task, "metric": block.evaluate.metric, **recurrent.flat()}
+    about = {
+        "space": space.plain(within),
+        "network": network,
+        "data": files.read_json(arrow / "summary.json")["digest"],
+        "code": train.code_digest(block.task),
+    }
     plan = Plan(
         block=block,
         written=written,
         within=within,
-        about={
-            "space": space.plain(within),
-            "network": network,
-            "data": files.read_json(arrow / "summary.json")["digest"],
-            "code": train.code_digest(block.task),
-        },
+        about=json.loads(json.dumps(about)),  # as it is read back
         direction=tasks.load(block.task).METRICS[block.evaluate.metric],
         resources=resources,
     )

@@ -125,10 +125,11 @@ class _Suggestions(OptunaSearch):
             metric="score",
             mode=direction,
             sampler=_Numbered(seed),
-            points_to_evaluate=[*(trial.suggested for trial in again), *map(self._encoded, first)] or None,
         )
         for trial, _ in before:
             self.add_evaluated_point(trial.suggested, trial.score or 0.0, error=trial.score is None)
+        for suggested in (*(trial.suggested for trial in again), *map(self._encoded, first)):
+            self._ot_study.enqueue_trial(suggested)  # not `points_to_evaluate`, which would stand before those
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         suggested = super().suggest(trial_id) or {}
