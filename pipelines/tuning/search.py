@@ -120,7 +120,10 @@ class _Suggestions(OptunaSearch):
     ):
         self._within, self._board = within, board
         self.under_way: dict[str, Trial] = {}
+        storage = optuna.storages.InMemoryStorage()
         super().__init__(
+            study_name="sweep",
+            storage=storage,
             space={name: _distribution(dimension) for name, dimension in within.items()},
             metric="score",
             mode=direction,
@@ -128,8 +131,9 @@ class _Suggestions(OptunaSearch):
         )
         for trial, _ in before:
             self.add_evaluated_point(trial.suggested, trial.score or 0.0, error=trial.score is None)
+        study = optuna.load_study(study_name="sweep", storage=storage)
         for suggested in (*(trial.suggested for trial in again), *map(self._encoded, first)):
-            self._ot_study.enqueue_trial(suggested)  # not `points_to_evaluate`, which would stand before those
+            study.enqueue_trial(suggested)  # not by `points_to_evaluate`, which would stand before those
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         suggested = super().suggest(trial_id) or {}
