@@ -2,6 +2,7 @@
 #   make repro      raw data to registered models, then the table of scores; SUITE=public TASK=pos_tagging limit it
 #   make test       the test suite in at most 15 minutes; make test-all: with the long ones
 #   make check      ruff, mypy, the two copies of dvc.yaml
+#   make sweep      tries settings of TASK's network by validation data, and offers the best; SUITE=public TRIALS=50
 #   make ui         MLflow's pages on what was trained
 #   make promote    TASK=pos_tagging: its newest model in use where it is better; VERSION=3: that one, whatever it is
 #   make rollback   TASK=pos_tagging: the model in use before; again: undone
@@ -13,11 +14,12 @@ SUITE ?= sample
 TASK ?=
 VERSION ?=
 BENCH ?= *
+TRIALS ?= 20
 python := .venv/bin/python
 public := pipelines/suites/public/dvc.yaml
 export PYTHON UPGRADE
 
-.PHONY: environment repro test test-all check promote rollback bench ui readme lock
+.PHONY: environment repro test test-all check sweep promote rollback bench ui readme lock
 .NOTPARALLEL:
 
 repro: environment $(public)
@@ -42,6 +44,9 @@ rollback: environment
 
 bench: environment
 	@$(python) -m tests.benchmarks '$(BENCH)'
+
+sweep: environment
+	@$(python) -m pipelines.sweep '$(TASK)' --suite '$(SUITE)' --trials '$(TRIALS)'
 
 ui: environment
 	@$(python) -m pipelines.ui

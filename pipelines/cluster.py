@@ -87,6 +87,15 @@ def joined(resources: Resources) -> Iterator[None]:
         ray.shutdown()
 
 
+def at_once(resources: Resources) -> int:
+    """How many trainings the cores and GPUs of the joined cluster hold side by side, 1 at least."""
+    import ray
+
+    there = ray.cluster_resources()
+    wanted = {"CPU": resources.workers * resources.threads, "GPU": resources.workers * resources.gpus}
+    return max(1, min(int(there.get(kind, 0) // count) for kind, count in wanted.items() if count))
+
+
 def run(work: Callable[[Any, str], None], plan: Any, *, name: str, storage: Path, resources: Resources) -> None:
     """`work(plan, device)` on each worker, with torch.distributed between them; a dead worker is replaced.
 
@@ -173,6 +182,9 @@ _SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed, a finished one collected, so soon
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a sweep's trials are files of their own
+    "RAY_AIR_NEW_OUTPUT": "0",  # which would draw its tables although told to be quiet
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a sweep as it ends a training
 }
 
 _EMBEDDED = {

@@ -13,12 +13,15 @@ from typing import Any, Literal
 import yaml
 
 from pipelines import paths
+from pipelines.tuning import space
 from rnn_core.averaging import AveragingConfig
 from rnn_core.config import flatten, from_mapping, merge, to_mapping
 from rnn_core.errors import ConfigError
 from rnn_core.optim import OptimizerConfig, ScheduleConfig
 
 SECTIONS = ("task", "data", "model", "train", "baselines", "evaluate")
+MAY = ("sweep",)
+"""Sections that a block, or `base`, may do without."""
 RECURRENT = "recurrent"
 """Name of the block's own training; with several seeds, of the first one, and how the others' names begin."""
 FEWEST_DRAWS = 100
@@ -150,6 +153,8 @@ class Block:
     """The recurrent one first (one a seed), then the baselines."""
     evaluate: Evaluate
     register: Register
+    sweep: dict[str, space.Dimension | space.Times]
+    """What a sweep varies, the block's own or that of `base`; no score follows from it."""
 
     @property
     def recurrent(self) -> tuple[Training, ...]:
@@ -184,20 +189,33 @@ def block(suite: str, name: str) -> Block:
     Raises:
         ConfigError: the dotted key that is unknown, missing or of the wrong type, and what is allowed.
     """
+    return parse(suite, name, written(suite, name), base(), f"{paths.params_file(suite).name}: blocks.{name}")
+
+
+def written(suite: str, name: str) -> Any:
+    """A block as it stands in its file.
+
+    Raises:
+        ConfigError: there is no such block.
+    """
     file = paths.params_file(suite)
     known = _read(file)["blocks"]
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
         hint = f" (did you mean `{close[0]}`?)" if close else ""
         raise ConfigError(f"{file.name}: blocks", f"no block {name!r}{hint}", f"there are {', '.join(known)}")
-    base = _read(paths.params_file("sample"))["base"]
-    return parse(suite, name, known[name], base, f"{file.name}: blocks.{name}")
+    return known[name]
+
+
+def base() -> Any:
+    """The defaults of all blocks of all suites, as they stand in the root's file."""
+    return _read(paths.params_file("sample"))["base"]
 
 
 def parse(suite: str, name: str, own: Any, base: Any, where: str) -> Block:
     """`block`, from mappings instead of files."""
-    _sections(own, SECTIONS, where)
-    _sections(base, ("data", "train", "register"), "params.yaml: base")
+    _sections(own, SECTIONS, where, MAY)
+    _sections(base, ("data", "train", "register"), "params.yaml: base", MAY)
     data = merge(base["data"], _mapping(own["data"], f"{where}.data"))
     if "from" not in data:
         raise ConfigError(f"{where}.data.from", "missing", "the file or folder that the raw data come from is wanted")
@@ -224,12 +242,20 @@ def parse(suite: str, name: str, own: Any, base: Any, where: str) -> Block:
         trainings=tuple(trainings),
         evaluate=from_mapping(Evaluate, own["evaluate"], f"{where}.evaluate"),
         register=from_mapping(Register, base["register"], "params.yaml: base.register"),
+        sweep=_sweep(own, base, where),
     )
 
 
 def is_recurrent(training: str) -> bool:
     """Whether a training of that name is the block's own network, of whatever seed, and no baseline."""
     return training.startswith(RECURRENT)
+
+
+def _sweep(own: Any, base: Any, where: str) -> dict[str, space.Dimension | space.Times]:
+    """The block's own space, or that of `base`: never a mixture of the two."""
+    if "sweep" in own:
+        return space.parse(own["sweep"], f"{where}.sweep")
+    return space.parse(base["sweep"], "params.yaml: base.sweep") if "sweep" in base else {}
 
 
 def _seeds(own: Any, base: Any, where: str) -> list[Training]:
@@ -271,12 +297,12 @@ def _read(file: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def _sections(mapping: Any, wanted: tuple[str, ...], where: str) -> None:
+def _sections(mapping: Any, wanted: tuple[str, ...], where: str, may: tuple[str, ...] = ()) -> None:
     for name in _mapping(mapping, where):
-        if name not in wanted:
-            close = difflib.get_close_matches(str(name), wanted, 1)
+        if name not in wanted + may:
+            close = difflib.get_close_matches(str(name), wanted + may, 1)
             hint = f" (did you mean `{close[0]}`?)" if close else ""
-            raise ConfigError(f"{where}.{name}", f"unknown key{hint}", f"allowed are {', '.join(wanted)}")
+            raise ConfigError(f"{where}.{name}", f"unknown key{hint}", f"allowed are {', '.join(wanted + may)}")
     for name in wanted:
         if name not in mapping:
             raise ConfigError(f"{where}.{name}", "missing", f"wanted are {', '.join(wanted)}")

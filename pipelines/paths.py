@@ -69,6 +69,12 @@ def checkpoints(suite: str, block: str) -> Path:
     return home() / "data/checkpoints" / suite / block
 
 
+def sweeps(suite: str, block: str) -> Path:
+    """What sweeps of a block leave: a folder for each space, and the last winner; beside the checkpoints, for the same
+    reason."""
+    return home() / "data/sweeps" / suite / block
+
+
 def downloads() -> Path:
     """Files of public data sets as they came, by sha256: fetched once for all suites and experiments."""
     return home() / "data/downloads"

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
 
 from pipelines import files, paths
@@ -20,8 +21,9 @@ from rnn_core.errors import DataError
 IDENTITY = ("training_id", "key", "suite", "block", "task", "kind", "dataset", "training", "cell")
 ORIGIN = ("revision", "data_digest", "source_digest", "cluster_job")
 HARDWARE = ("workers", "threads", "device", "products", "processor", "cores", "gpu")
-RESULTS = ("seconds", "steps", "epochs", "parameters", "pad_share", "character_pad_share")
-STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+RESULTS = ("seconds", "steps", "epochs", "parameters", "pad_share", "character_pad_share", "trials")
+STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+"""By the status in `run.json`; stopped: a trial that its sweep cut short, as is proper."""
 WATERMARK = "points_bytes"
 """Tag: how many bytes of `points.jsonl` the server has. Set in the request that brings them, after them."""
 
@@ -48,8 +50,10 @@ def find_by_id(client: MlflowClient, experiment: str, training_id: str) -> Run |
 
 
 def ensure(client: MlflowClient, uri: str, training: Training) -> Run:
-    """The training's run with its tags, params and dataset; made where the server lacks it."""
+    """The training's run with its tags, params and dataset; made where the server lacks it, after its parent's."""
     tags = _tags(training)
+    if training.parent:
+        tags[MLFLOW_PARENT_RUN_ID] = ensure(client, uri, training.parent).info.run_id
     with environment.lock():
         run = find(client, training) or client.create_run(
             _experiment(client, uri, training), training.time("started"), tags, training.name
@@ -147,10 +151,9 @@ def send_folder(client: MlflowClient, run: Run, folder: Path, name: str) -> int:
 
 def _tags(training: Training) -> dict[str, str]:
     """What is known of the training so far; the number of workers, for one, comes with its end."""
-    tags = {
-        key: _text(training.facts[key]) for key in IDENTITY + ORIGIN + HARDWARE if training.facts.get(key) is not None
-    }
-    tags["role"] = "recurrent" if training.facts["training"].startswith("recurrent") else "baseline"
+    told = {key: training.facts.get(key) for key in IDENTITY + ORIGIN + HARDWARE}
+    tags = {key: _text(value) for key, value in told.items() if value is not None}
+    tags["role"] = training.role
     tags["dvc_hash"] = spool.digest(training)
     tags["mlflow.source.name"] = "pipelines.train"
     if "revision" in tags:

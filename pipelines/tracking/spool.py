@@ -52,7 +52,19 @@ class Training:
 
     @property
     def name(self) -> str:
-        return f"{self.facts['training']}-{self.facts['cell']}-{self.id[:6]}"
+        """A sweep's own run has no cell: its trials have."""
+        return "-".join(filter(None, (self.facts["training"], self.facts.get("cell"), self.id[:6])))
+
+    @property
+    def role(self) -> str:
+        """`recurrent` or `baseline` of a block; `sweep` and its `trial` say so themselves."""
+        role = "recurrent" if self.facts["training"].startswith("recurrent") else "baseline"
+        return str(self.facts.get("role", role))
+
+    @property
+    def parent(self) -> "Training | None":
+        """The sweep that it is a trial of."""
+        return read(self.folder / self.facts["parent"]) if "parent" in self.facts else None
 
     @property
     def points(self) -> Path:
