@@ -14,9 +14,7 @@ DRAWS, SEED = 500, 1
 
 
 @torch.no_grad()
-def ahead(
-    network: Any, window: Window, carry: Any, example: Example, levels: tuple[float, ...]
-) -> NDArray[np.float64]:
+def ahead(network: Any, window: Window, carry: Any, example: Example, levels: tuple[float, ...]) -> NDArray[np.float64]:
     """q_TQ: quantiles of the value after each step of an example, in the unit of the data.
 
     Args:

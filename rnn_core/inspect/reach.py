@@ -1,8 +1,8 @@
 """What the past is worth: the loss without the far past, and the gradient without it.
 
 Cut at every n steps, a network reads its sequences in pieces of n, each as if nothing had been remembered before it:
-where a longer n helps no more, its memory ends. Truncated after k2 steps, the gradient errs in angle and in length; how much, by the
-training loop itself (`rnn_core.bptt`) with that k2 and with one that covers all steps there are.
+where a longer n helps no more, its memory ends. Truncated after k2 steps, the gradient errs in angle and in length; how
+much, by the training loop itself (`rnn_core.bptt`) with that k2 and with one that covers all steps there are.
 """
 
 import copy

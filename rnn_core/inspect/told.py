@@ -84,9 +84,7 @@ def _one_class(head: Any, window: Window, hidden_TBH: Tensor, sequences: list[Se
 def _path(head: Any, window: Window, hidden_TBH: Tensor, sequences: list[Sequence]) -> Iterator[Told]:
     """CTC: the loss of the string; of a step, that of what the string's likeliest path says there."""
     rows_TB, counts_N = window.fields["row_TB"], window.fields["label_counts_N"]
-    for number, ((lane, begin, _), log_p_TV) in enumerate(
-        zip(sequences, head.predict(window, hidden_TBH), strict=True)
-    ):
+    for (lane, begin, _), log_p_TV in zip(sequences, head.predict(window, hidden_TBH), strict=True):
         row = int(rows_TB[begin, lane])
         labels = window.fields["labels_NL"][row, : int(counts_N[row])]
         log_p = log_p_TV.double()

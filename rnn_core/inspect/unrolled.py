@@ -36,9 +36,7 @@ class Unrolled:
 
 
 @torch.no_grad()
-def unroll(
-    network: Any, window: Window, carry: Any, lane: int, steps: slice, part: Part | None = None
-) -> Unrolled:
+def unroll(network: Any, window: Window, carry: Any, lane: int, steps: slice, part: Part | None = None) -> Unrolled:
     """A part of one lane of a window, step by step.
 
     Args:
