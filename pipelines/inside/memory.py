@@ -77,11 +77,16 @@ def _steps(network: Any, window: Window, before: Any, part: Part, most: int, str
 
 
 def _untrained(subject: Subject, cell: str) -> Any:
-    """A network like the trained one with another cell and fresh weights, the same each time."""
+    """A network like the trained one with another cell and fresh weights, the same each time.
+
+    A head that begins with zeros, through which nothing flows, is the trained one.
+    """
     settings = subject.model.about["model"] | {"cell": cell, "memory_length": None, "initialisation": "default"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = networks.build(subject.model.task, settings, subject.model.sidecar)
+    if not any(bool(p.any()) for p in made.head.parameters()):
+        made.head.load_state_dict(subject.network.head.state_dict())
     like = next(subject.network.parameters())
     return made.to(like.dtype).eval().requires_grad_(False)
 
