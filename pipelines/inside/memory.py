@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pipelines import networks, pictures
-from pipelines.inside.subject import FEW_LANES, Subject, carry, count
+from pipelines.inside.subject import FEW_LANES, MANY_LANES, Subject, carry, count
 from pipelines.tasks import Table
 from rnn_core import bptt, inspect
 from rnn_core.inspect import Part, parts
@@ -92,7 +92,7 @@ def _untrained(subject: Subject, cell: str) -> Any:
 
 
 def reach(subject: Subject) -> Table:
-    windows = subject.windows(FLOW_STEPS, FEW_LANES)
+    windows = subject.windows(FLOW_STEPS, FEW_LANES if subject.train.carry else MANY_LANES)
     seen = count(windows)
     uncut = inspect.loss_when_cut(subject.network, windows, seen, None)
     losses = {

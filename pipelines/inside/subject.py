@@ -11,8 +11,8 @@ from rnn_core.arrow import Columns
 from rnn_core.lanes import Windows
 from rnn_core.models import KINDS
 
-LANES, FEW_LANES = 16, 4
-"""Of a stream: few where each is to be long."""
+LANES, FEW_LANES, MANY_LANES = 16, 4, 64
+"""Few of a stream where each is to be long; many of short pairs, of which a window is no longer than they are."""
 STEPS = 4096
 """Steps, of all lanes together, whose loss is looked at."""
 
@@ -45,7 +45,8 @@ class Subject:
         return f"quantile loss {of}" if self.model.about["model"].get("head") == "quantile" else f"nats {of}"
 
     def windows(self, window: int | None = None, most: int = LANES) -> Windows:
-        """In so many lanes at most, fewer where a lane of a stream would not fill four windows.
+        """In so many lanes at most, fewer where a lane of a stream would not fill four windows, or where two windows
+        would have more than STEPS steps.
 
         Args:
             window: steps; None is that of the training, and of data that are not carried it always is.
@@ -57,7 +58,12 @@ class Subject:
             return kind.filling(self.columns, lanes=lanes, window=steps, seed=None, carries=carry)
 
         lanes = min(most, max(1, filling(1).windows_per_epoch // (4 if carry else 1)))
-        return Windows(filling=filling(lanes), assemble=kind.assemble(self.columns), lanes=slice(0, lanes))
+        assemble = kind.assemble(self.columns)
+        while True:
+            windows = Windows(filling=filling(lanes), assemble=assemble, lanes=slice(0, lanes))
+            if lanes == 1 or 2 * windows(0).valid_TB.numel() <= STEPS:
+                return windows
+            lanes //= 2
 
 
 def count(windows: Windows) -> int:

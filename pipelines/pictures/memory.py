@@ -27,7 +27,7 @@ class FlowLine(NamedTuple):
 def gradient_flow(lines: Sequence[FlowLine], path: Path, title: str) -> None:
     """Norm of d loss_t / d state_(t-k) against k, trained networks bold, untrained ones thin; a panel a direction."""
     directions = lines[0].flows
-    figure, (axes,) = canvas.blank(1, len(directions), (7 * len(directions), 4.6), sharey=True)
+    figure, (axes,) = canvas.blank(1, len(directions), (6.5 * len(directions), 5.4), sharey=True)
     for number, axis in enumerate(axes):
         for cell, trained, flows in sorted(lines, key=lambda line: line.trained):
             _flow_line(axis, cell, trained, flows[number])
@@ -37,7 +37,8 @@ def gradient_flow(lines: Sequence[FlowLine], path: Path, title: str) -> None:
         axis.set_xlabel(f"k ({way})")
         axis.set_title(directions[number].part, fontsize=10)
         axis.grid(alpha=0.3)
-        axis.legend(loc="lower left", fontsize=8, title="a tenth is left", title_fontsize=8)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2}
+        axis.legend(**below, fontsize=8, title="a tenth is left", title_fontsize=8)
     axes[0].set_ylabel("norm of d loss$_t$ / d state$_{t-k}$\nas a share of that at k = 1")
     figure.suptitle(f"{title}\nHow the gradient fades on its way back: the flatter, the longer the memory")
     canvas.save(figure, path)
@@ -87,7 +88,9 @@ def reach(
     axis.set_ylabel(f"loss ({unit})")
     axis.grid(alpha=0.3)
     axis.legend()
-    axis.set_title(f"{title}\nHow far memory reaches: no more than {TOLERANCE:.0%} is lost from {', '.join(ends)}")
+    axis.set_title(
+        f"{title}\nHow far memory reaches, where {TOLERANCE:.0%} may be lost: {', '.join(ends)}", fontsize=11
+    )
     canvas.save(figure, path)
 
 

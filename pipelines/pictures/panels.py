@@ -65,7 +65,6 @@ def answers(p_right_T: Array, right_T: NDArray[np.bool_], name: str) -> Panel:
         bars(axis, p_right_T, right_T)
         axis.set_ylim(0, 1)
         axis.set_ylabel(name)
-        axis.legend(loc="lower left", bbox_to_anchor=(1.0, 0.0), fontsize=7)
 
     return Panel(1.0, draw)
 
@@ -75,7 +74,7 @@ def shares(values_T: Array, name: str) -> Panel:
 
     def draw(figure: Any, axis: Any) -> None:
         axis.bar(np.arange(len(values_T)), values_T, color=RIGHT, edgecolor="white")
-        axis.set_ylabel(name)
+        axis.set_ylabel(name, fontsize=8)
 
     return Panel(1.0, draw)
 
@@ -115,7 +114,6 @@ def foreseen(q_TQ: Array, came_T: Array) -> Panel:
         axis.plot(t, q_TQ[:, middle], color=FORESEEN, label="foretold, median")
         axis.plot(t, came_T, ".", color=SEEN, label="came")
         axis.set_ylabel("the next value")
-        axis.legend(loc="lower left", bbox_to_anchor=(1.0, 0.0), fontsize=7)
 
     return Panel(1.6, draw)
 
@@ -177,6 +175,15 @@ def bars(axis: Any, values_T: Array, right_T: NDArray[np.bool_]) -> None:
     """Steps whose likeliest answer is right, and, hatched, the others."""
     for chosen_T, colour, hatch, label in ((right_T, RIGHT, "", "right"), (~right_T, WRONG, "///", "wrong")):
         places = np.flatnonzero(chosen_T)
-        axis.bar(places, values_T[places], color=colour, hatch=hatch, edgecolor="white", label=f"likeliest is {label}")
+        if len(places):
+            style = {"color": colour, "hatch": hatch, "edgecolor": "white", "label": f"likeliest is {label}"}
+            axis.bar(places, values_T[places], **style)
     axis.set_xlim(-0.5, len(right_T) - 0.5)
     axis.axhline(0, color=MARK, linewidth=0.5)
+
+
+def legend(figure: Any, axes: Any) -> None:
+    """What the colours of these axes mean, each once, below all of them; nothing where nothing says it."""
+    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if named:
+        figure.legend(named.values(), named.keys(), loc="outside lower right", ncols=len(named), fontsize=8)

@@ -38,6 +38,7 @@ def unrolled(shown: Sequence[Panel], axis: Axis, path: Path, title: str) -> None
     axis.mark_above(axes[0][0])
     axis.mark(axes[-1][0])
     axes[-1][0].set_xlabel(axis.name)
+    panels.legend(figure, axes[:1, 0])
     figure.suptitle(f"{title}\nWhat is remembered, step by step: long stripes are held, spots follow the input")
     canvas.save(figure, path)
 
@@ -55,7 +56,7 @@ def surprise(examples: Mapping[str, Surprise], unit: str, path: Path, title: str
         if one.answered:
             panels.bars(axis, one.losses_T, ~one.wrong_T)
         else:
-            axis.bar(np.arange(len(one.losses_T)), np.nan_to_num(one.losses_T), color=RIGHT, label="a step")
+            axis.bar(np.arange(len(one.losses_T)), np.nan_to_num(one.losses_T), color=RIGHT)
         for t in np.flatnonzero(one.wrong_T) if one.answered else ():
             text = f" {canvas.word(one.answered[t])}"
             axis.text(t, one.losses_T[t], text, rotation=90, ha="center", va="bottom", fontsize=7)
@@ -66,8 +67,9 @@ def surprise(examples: Mapping[str, Surprise], unit: str, path: Path, title: str
         # Room for the words on the bars.
         low = min(0.0, *(float(np.nanmin(other.losses_T)) for other in examples.values()))
         axis.set_ylim(1.1 * low, 1.6 * highest if highest > 0 else 0.1)
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=8)
-    figure.suptitle(f"{title}\nWhere the network is surprised: high bars (on a wrong answer: what was likeliest)")
+    panels.legend(figure, axes[:, 0])
+    told = " (on a wrong answer: what was likeliest)" if any(one.answered for one in examples.values()) else ""
+    figure.suptitle(f"{title}\nWhere the network is surprised: high bars{told}")
     canvas.save(figure, path)
 
 
