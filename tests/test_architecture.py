@@ -50,7 +50,7 @@ ALLOWED_IN_CORE = {
     "motion": ("dropout",),
     "metrics": (),
     "decoding": (),
-    "inspect": ("cells", "lanes", "bptt", "optim"),
+    "inspect": ("cells", "lanes", "bptt", "optim", "speech"),
     "optim": (),
     "prefetch": ("lanes",),
     "bptt": ("lanes", "dropout", "optim", "prefetch"),

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.pictures import canvas
+from pipelines.pictures.colours import FORESEEN, SEEN
 
-FORECAST, SEEN, CAME = "#0072b2", "black", "#d55e00"
+CAME = "#d55e00"
 
 
 def fans(
@@ -24,8 +25,8 @@ def fans(
         ahead = range(1, len(q_SQ) + 1)
         pairs = q_SQ.shape[1] // 2
         for low in range(pairs):
-            axis.fill_between(ahead, q_SQ[:, low], q_SQ[:, -1 - low], color=FORECAST, alpha=0.5 / pairs, linewidth=0)
-        axis.plot(ahead, q_SQ[:, pairs], color=FORECAST, label="median")
+            axis.fill_between(ahead, q_SQ[:, low], q_SQ[:, -1 - low], color=FORESEEN, alpha=0.5 / pairs, linewidth=0)
+        axis.plot(ahead, q_SQ[:, pairs], color=FORESEEN, label="median")
         axis.plot(range(1 - len(history), 1), history, color=SEEN, label="seen")
         axis.plot(ahead, came, color=CAME, label="came")
         axis.set_title(name, fontsize=9)

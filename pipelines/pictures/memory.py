@@ -27,16 +27,18 @@ class FlowLine(NamedTuple):
 def gradient_flow(lines: Sequence[FlowLine], path: Path, title: str) -> None:
     """Norm of d loss_t / d state_(t-k) against k, trained networks bold, untrained ones thin; a panel a direction."""
     directions = lines[0].flows
-    figure, (axes,) = canvas.blank(1, len(directions), (7 * len(directions), 4.6), sharey=True)
+    figure, (axes,) = canvas.blank(1, len(directions), (6.5 * len(directions), 5.4), sharey=True)
     for number, axis in enumerate(axes):
         for cell, trained, flows in sorted(lines, key=lambda line: line.trained):
             _flow_line(axis, cell, trained, flows[number])
         axis.set_yscale("log")
         axis.set_ylim(max(FAINTEST, axis.get_ylim()[0]), min(10.0, axis.get_ylim()[1]))
-        ahead = directions[number].reverse
-        axis.set_xlabel("k (steps ahead: the direction that reads backward)" if ahead else "k (steps back)")
+        way = "steps ahead: the direction that reads backward" if directions[number].reverse else "steps back"
+        axis.set_xlabel(f"k ({way})")
+        axis.set_title(directions[number].part, fontsize=10)
         axis.grid(alpha=0.3)
-        axis.legend(loc="lower left", fontsize=8, title="a tenth is left", title_fontsize=8)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2}
+        axis.legend(**below, fontsize=8, title="a tenth is left", title_fontsize=8)
     axes[0].set_ylabel("norm of d loss$_t$ / d state$_{t-k}$\nas a share of that at k = 1")
     figure.suptitle(f"{title}\nHow the gradient fades on its way back: the flatter, the longer the memory")
     canvas.save(figure, path)
@@ -57,28 +59,38 @@ def _flow_line(axis: Any, cell: str, trained: bool, flow: Flow) -> None:
         axis.plot(k, h_K, color=look.colour, linestyle=":", label=f"{cell}, trained, by h alone")
 
 
-def reach(losses: Mapping[int, float], uncut: float, cell: str, path: Path, title: str) -> None:
+def reach(
+    losses: Mapping[str, Mapping[int, float]], uncut: float, cell: str, unit: str, path: Path, title: str
+) -> None:
     """Mean loss against the steps n of the pieces in which the data are read.
 
     Args:
-        losses: nats a step, by n.
+        losses: by part of the network ("" where there is one only), then by n.
         uncut: that of the data as they are.
+        unit: of the losses.
     """
-    look, ns = CELL_LOOKS[cell], sorted(losses)
-    figure, ((axis,),) = canvas.blank(1, 1, (7, 4.6))
-    axis.plot(ns, [losses[n] for n in ns], color=look.colour, linestyle=look.dash, marker="o", label=cell)
+    look, ends = CELL_LOOKS[cell], []
+    figure, ((axis,),) = canvas.blank(1, 1, (7.5, 4.6))
+    for (part, by_n), dash, marker in zip(losses.items(), (look.dash, "-."), "os", strict=False):
+        ns = sorted(by_n)
+        label = f"{cell}, {part} cut" if part else cell
+        axis.plot(ns, [by_n[n] for n in ns], color=look.colour, linestyle=dash, marker=marker, label=label)
+        # Where the loss may be below zero (densities), a hundredth of its size.
+        near = [n for n in ns if by_n[n] <= uncut + TOLERANCE * abs(uncut)]
+        ends.append(f"{part} n = {near[0]}".strip() if near else f"{part} beyond n = {ns[-1]}".strip())
+        if near:
+            axis.axvline(near[0], color=MARK, linestyle=":")
     axis.axhline(uncut, color=MARK, linestyle="--", label="nothing cut")
-    near = [n for n in ns if losses[n] <= uncut * (1 + TOLERANCE)]
-    seen = f"from n = {near[0]} on no more than {TOLERANCE:.0%} is lost" if near else f"beyond n = {ns[-1]}"
-    if near:
-        axis.axvline(near[0], color=MARK, linestyle=":")
+    ns = sorted({n for by_n in losses.values() for n in by_n})
     axis.set_xscale("log", base=2)
     axis.set_xticks(ns, [str(n) for n in ns])
-    axis.set_xlabel("n: the state is cut every n steps")
-    axis.set_ylabel("loss (nats a step)")
+    axis.set_xlabel("n (steps): the state is reset every n steps")
+    axis.set_ylabel(f"loss ({unit})")
     axis.grid(alpha=0.3)
     axis.legend()
-    axis.set_title(f"{title}\nHow far memory reaches: {seen}")
+    axis.set_title(
+        f"{title}\nHow far memory reaches, where {TOLERANCE:.0%} may be lost: {', '.join(ends)}", fontsize=11
+    )
     canvas.save(figure, path)
 
 

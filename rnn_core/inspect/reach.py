@@ -1,8 +1,8 @@
 """What the past is worth: the loss without the far past, and the gradient without it.
 
-Cut at every n steps, a network reads its sequences in pieces of n, each as if nothing stood before it: where a longer n
-helps no more, its memory ends. Truncated after k2 steps, the gradient errs in angle and in length; how much, by the
-training loop itself (`rnn_core.bptt`) with that k2 and with one that covers all steps there are.
+Cut at every n steps, a network reads its sequences in pieces of n, each as if nothing had been remembered before it:
+where a longer n helps no more, its memory ends. Truncated after k2 steps, the gradient errs in angle and in length; how
+much, by the training loop itself (`rnn_core.bptt`) with that k2 and with one that covers all steps there are.
 """
 
 import copy
@@ -16,27 +16,52 @@ import torch
 from torch import Tensor
 
 from rnn_core import bptt, optim
+from rnn_core.inspect.parts import Part, parts
 from rnn_core.lanes import Window
 
 
 @torch.no_grad()
-def loss_when_cut(network: Any, windows: Callable[[int], Window], count: int, every: int | None) -> float:
-    """Mean loss of the first `count` windows, in nats a step, where each sequence is cut every so many steps from its
-    beginning, in both directions of a bidirectional network; None cuts nothing."""
+def loss_when_cut(
+    network: Any, windows: Callable[[int], Window], count: int, every: int | None, part: Part | None = None
+) -> float:
+    """Mean loss of the first `count` windows, in the head's unit, where the state of a part is reset every so many
+    steps, in both directions of a bidirectional network; None resets nothing.
+
+    Steps are counted from a sequence's beginning; where its outcome is read out, from its end: the last piece is whole.
+    What the loss is of stays whole, and so does what the network sees beside its state.
+    """
     training, _ = network.training, network.eval()
+    part = part or parts(network)[0]
     lanes = windows(0).starts_TB.shape[1]
     carry, before_B = network.initial_carry(lanes), torch.zeros(lanes, dtype=torch.long)
     total, steps = 0.0, 0
     for number in range(count):
         window = windows(number)
-        place_TB, before_B = _places(window.starts_TB, before_B)
-        if every is not None:
-            window = replace(window, starts_TB=window.starts_TB | (place_TB % every == 0))
-        hidden_TBH, carry = network(window, carry)
+        place_TB, before_B = _places(part, window, before_B, hasattr(network.head, "read_out"))
+        if every is not None and part.name == "decoder":
+            hidden_TBH = _afresh(network, window, every)
+        else:
+            cut = window if every is None else _cut(part, window, place_TB % every == 0)
+            hidden_TBH, carry = network(cut, carry)
         loss, counted = network.loss(window, hidden_TBH)
         total, steps = total + float(loss), steps + counted
     network.train(training)
     return total / max(1, steps)
+
+
+def _cut(part: Part, window: Window, resets_TB: Tensor) -> Window:
+    """The window with resets of a part's state."""
+    if part.of_source:
+        starts_SB = window.fields["source_starts_SB"] | resets_TB
+        return replace(window, fields={**window.fields, "source_starts_SB": starts_SB})
+    return replace(window, starts_TB=window.starts_TB | resets_TB)
+
+
+def _afresh(network: Any, window: Window, every: int) -> Tensor:
+    """hidden_TBH of a decoder that begins every piece with the state that the source gives."""
+    steps = len(window.starts_TB)
+    pieces = [window.steps(begin, min(begin + every, steps)) for begin in range(0, steps, every)]
+    return torch.cat([network(piece, ())[0] for piece in pieces])
 
 
 @dataclass(frozen=True)
@@ -111,14 +136,21 @@ def _carries(network: Any, windows: Callable[[int], Window], steps: set[int], co
     return kept
 
 
-def _places(starts_TB: Tensor, before_B: Tensor) -> tuple[Tensor, Tensor]:
+def _places(part: Part, window: Window, before_B: Tensor, from_end: bool) -> tuple[Tensor, Tensor]:
     """Each step's number within its sequence, from 0, and that of the step after the window.
 
     Args:
         before_B: number of the window's first step, were it no start.
+        from_end: count so that the last step of each sequence, which ends in its window, precedes a 0.
     """
+    starts_TB = part.marks(window)[0].cpu()
     t_T1 = torch.arange(len(starts_TB))[:, None]
-    # The step at which the sequence began: where none has begun in this window, before it.
-    begin_TB = torch.where(starts_TB.cpu(), t_T1, -before_B).cummax(0).values
-    place_TB = (t_T1 - begin_TB).to(starts_TB.device)
-    return place_TB, place_TB[-1].cpu() + 1
+    if from_end:
+        # The next step that begins a sequence, or the window's end.
+        after_TB = torch.cat((starts_TB[1:], torch.ones_like(starts_TB[:1])))
+        next_TB = torch.where(after_TB, t_T1 + 1, len(starts_TB)).flip(0).cummin(0).values.flip(0)
+        place_TB = t_T1 - next_TB
+    else:
+        # The step at which the sequence began: where none has begun in this window, before it.
+        place_TB = t_T1 - torch.where(starts_TB, t_T1, -before_B).cummax(0).values
+    return place_TB.to(window.starts_TB.device), place_TB[-1] + 1

@@ -2,18 +2,15 @@
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from rnn_core.inspect.told import Sequence, told
 from rnn_core.lanes import Window
-
-ROWS = 512
-"""Steps whose logits are there together."""
 
 
 @dataclass(frozen=True)
@@ -25,56 +22,71 @@ class Example:
     lane: int
     steps: slice
     """Of the window."""
+    loss: float
     losses_T: NDArray[np.float64]
-    """In nats."""
+    right_T: NDArray[np.int64]
     answered_T: NDArray[np.int64]
-    """The likeliest class."""
+    """These four as in `Told`."""
 
     @property
-    def loss(self) -> float:
-        """Nats a step."""
-        return float(self.losses_T.mean())
+    def num_steps(self) -> int:
+        return int(self.steps.stop - self.steps.start)
+
+    def head(self, most: int) -> "Example":
+        """Its first steps; the loss stays that of the whole."""
+        cut = {name: getattr(self, name)[:most] for name in ("losses_T", "right_T", "answered_T")}
+        begin = self.steps.start
+        return replace(self, steps=slice(begin, min(self.steps.stop, begin + most)), **cut)
 
 
 @torch.no_grad()
 def examples(network: Any, windows: Callable[[int], Window], count: int) -> list[Example]:
-    """All examples of the first `count` windows, by rising loss.
-
-    Args:
-        network: its head must give logits, a class each, and its loss be cross-entropy.
-    """
+    """All examples of the first `count` windows of which anything is known to be right, by rising loss."""
     training, _ = network.training, network.eval()
     found: list[Example] = []
     carry = network.initial_carry(windows(0).starts_TB.shape[1])
     for number in range(count):
         window = windows(number)
         hidden_TBH, carry = network(window, carry)
-        losses_TB, answered_TB = _steps(network.head, window, hidden_TBH)
-        for lane, begin, end in _sequences(window):
-            steps = slice(begin, end)
-            found.append(Example(number, lane, steps, losses_TB[steps, lane], answered_TB[steps, lane]))
+        sequences = _sequences(window)
+        if sequences:
+            of_each = zip(sequences, told(network, window, hidden_TBH, sequences), strict=True)
+            found += [Example(number, lane, slice(begin, end), *of) for (lane, begin, end), of in of_each]
     network.train(training)
-    return sorted(found, key=lambda example: example.loss)
+    return sorted((example for example in found if not np.isnan(example.loss)), key=lambda example: example.loss)
 
 
-def _steps(head: Any, window: Window, hidden_TBH: Tensor) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """losses_TB and answered_TB; zeros where there is padding."""
-    valid_N = window.valid_TB.flatten()
-    rows, targets = hidden_TBH.flatten(0, 1)[valid_N].split(ROWS), window.fields["targets_TB"].flatten()[valid_N]
-    losses_N = torch.zeros(len(valid_N), dtype=torch.float64, device=hidden_TBH.device)
-    answered_N = torch.zeros_like(losses_N, dtype=torch.long)
-    losses, answers = [], []
-    for hidden_RH, targets_R in zip(rows, targets.split(ROWS), strict=True):
-        log_p_RV = head.predict(hidden_RH).double().log_softmax(-1)
-        losses.append(-log_p_RV.gather(1, targets_R[:, None]).squeeze(1))
-        answers.append(log_p_RV.argmax(1))
-    losses_N[valid_N], answered_N[valid_N] = torch.cat(losses), torch.cat(answers)
-    shape = window.valid_TB.shape
-    return losses_N.view(shape).cpu().numpy(), answered_N.view(shape).cpu().numpy()
+@torch.no_grad()
+def while_read(network: Any, window: Window, example: Example, most: int) -> Example:
+    """An example with one class for the whole, as it is judged after each of its first `most` steps.
+
+    Each beginning of the sequence is read for itself, in a lane of its own: what comes after is not known, in both
+    directions.
+    """
+    steps = slice(example.steps.start, min(example.steps.stop, example.steps.start + most))
+    count = steps.stop - steps.start
+    t_T1, last_1B = torch.arange(count)[:, None], torch.arange(count)[None]
+    fields = {
+        name: field[steps, example.lane : example.lane + 1].expand(-1, count, *field.shape[2:])
+        for name, field in window.fields.items()
+        if "_TB" in name
+    }
+    beginnings = Window(
+        fields=fields,
+        starts_TB=(t_T1 == 0) | (t_T1 == last_1B + 1),
+        valid_TB=t_T1 <= last_1B,
+        epoch=window.epoch,
+    )
+    training, _ = network.training, network.eval()
+    hidden_TBH, _ = network(beginnings, network.initial_carry(count))
+    every = told(network, beginnings, hidden_TBH, [(lane, 0, lane + 1) for lane in range(count)])
+    network.train(training)
+    losses_T, right_T, answered_T = (np.concatenate(some) for some in zip(*(one[1:] for one in every), strict=True))
+    return replace(example, steps=steps, losses_T=losses_T, right_T=right_T, answered_T=answered_T)
 
 
-def _sequences(window: Window) -> list[tuple[int, int, int]]:
-    """(lane, first step, step after the last) of each piece between two starts that is no padding."""
+def _sequences(window: Window) -> list[Sequence]:
+    """Each piece between two starts that is no padding."""
     starts_TB, valid_TB = window.starts_TB.cpu().numpy(), window.valid_TB.cpu().numpy()
     found = []
     for lane in range(starts_TB.shape[1]):

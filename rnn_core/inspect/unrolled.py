@@ -1,4 +1,4 @@
-"""The network unrolled in time on a real example: what went in, what was remembered, what came out at each step."""
+"""The network unrolled in time on a real example: what went in and what was remembered at each step."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from rnn_core.inspect.parts import Part, parts
 from rnn_core.inspect.watching import WatchedLayer, watching
 from rnn_core.lanes import Window
 
@@ -32,42 +33,31 @@ class Unrolled:
     """Inputs of the first layer."""
     layers: tuple[LayerStates, ...]
     """From the first to the last; where there are two directions, all forward ones, then all backward ones."""
-    p_TV: Array
-    """Probability of each class at each step."""
 
 
 @torch.no_grad()
-def unroll(network: Any, window: Window, carry: Any, lane: int, steps: slice) -> Unrolled:
+def unroll(network: Any, window: Window, carry: Any, lane: int, steps: slice, part: Part | None = None) -> Unrolled:
     """A part of one lane of a window, step by step.
 
     Args:
-        network: its head must give logits, a class each.
         carry: of all lanes, before the window.
         lane: number of the lane in the window.
-        steps: of the window; what stands before them is read too.
+        steps: of the network's part; what stands before them is read too.
+        part: one of `parts(network)`; None is the first.
     """
-    inputs: list[Tensor] = []
-
-    def look(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        inputs.append(arguments[0])
-
-    hook = network.model.stack.register_forward_pre_hook(look)
-    try:
-        with watching(network) as layers:
-            hidden_TBH, _ = network(window, carry)
-    finally:
-        hook.remove()
-    p_TV = network.head.predict(hidden_TBH[steps, lane]).softmax(-1)
-    shown = tuple(_states(layer, lane, steps) for layer in layers)
-    return Unrolled(_array(inputs[0][steps, lane]), shown, _array(p_TV))
+    with watching(network, part or parts(network)[0]) as watched:
+        network(window, carry)
+    shown = tuple(_states(layer, lane, steps) for layer in watched.layers)
+    return Unrolled(_array(watched.x_TBD[steps, lane]), shown)
 
 
 def _states(layer: WatchedLayer, lane: int, steps: slice) -> LayerStates:
     taken = layer.cell.steps[::-1] if layer.reverse else layer.cell.steps
     names = layer.cell.cell.state_names
     if not names:
-        # Without memory all steps were taken at once.
-        return LayerStates(layer.reverse, _array(taken[0].h_BH[steps, lane]), {})
+        # Without memory all steps of a call were taken at once.
+        h_TBH = torch.cat([step.h_BH for step in layer.cell.steps])
+        return LayerStates(layer.reverse, _array(h_TBH[steps, lane]), {})
     h_TH = torch.stack([step.h_BH[lane] for step in taken[steps]])
     state = {name: torch.stack([step.state[i][lane] for step in taken[steps]]) for i, name in enumerate(names)}
     return LayerStates(layer.reverse, _array(h_TH), {name: _array(s) for name, s in state.items()})

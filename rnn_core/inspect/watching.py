@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnn_core.cells import Cell, State
+from rnn_core.inspect.parts import Part
 
 
 class CellStep(NamedTuple):
@@ -51,22 +52,50 @@ class WatchedLayer(NamedTuple):
     """It goes from the last step of a window to the first."""
 
 
+class WatchedPart(NamedTuple):
+    """A part of a network while it is watched."""
+
+    layers: list[WatchedLayer]
+    """The forward ones first."""
+    calls: list[tuple[Tensor, Tensor]]
+    """x_TBD and h_TBH of each call of the stack; a decoder that is fed its own output calls it at each step."""
+
+    @property
+    def x_TBD(self) -> Tensor:
+        return torch.cat([x_TBD for x_TBD, _ in self.calls])
+
+    @property
+    def h_TBH(self) -> Tensor:
+        """What the stack said; of a stack that is called once it is that very tensor, to be derived by."""
+        h = [h_TBH for _, h_TBH in self.calls]
+        return h[0] if len(h) == 1 else torch.cat(h)
+
+
 @contextmanager
-def watching(network: Any) -> Iterator[list[WatchedLayer]]:
-    """The layers of `network.model.stack`, the forward ones first, watched until the context ends; nothing drops.
+def watching(network: Any, part: Part) -> Iterator[WatchedPart]:
+    """The layers of a part, watched until the context ends; nothing drops.
 
     Let one window through: what is kept is that of all calls.
     """
-    stack, training = network.model.stack, network.training
+    training, stack = network.training, part.stack
     layers = [(layer, False) for layer in stack.forwards] + [(layer, True) for layer in stack.backwards]
-    watched = [WatchedLayer(Watched(layer.cell), reverse) for layer, reverse in layers]
+    watched = WatchedPart([WatchedLayer(Watched(layer.cell), reverse) for layer, reverse in layers], [])
+
+    def keep(module: nn.Module, given: tuple[Any, ...], output: tuple[Tensor, Any]) -> None:
+        if torch.is_grad_enabled() and not output[0].requires_grad:
+            # Without memory and with frozen weights nothing else would ask for its gradient.
+            output[0].requires_grad_()
+        watched.calls.append((given[0], output[0]))
+
+    hook = stack.register_forward_hook(keep)
     network.eval()
     try:
-        for (layer, _), (cell, _) in zip(layers, watched, strict=True):
+        for (layer, _), (cell, _) in zip(layers, watched.layers, strict=True):
             layer.cell = cell
         yield watched
     finally:
-        for (layer, _), (cell, _) in zip(layers, watched, strict=True):
+        hook.remove()
+        for (layer, _), (cell, _) in zip(layers, watched.layers, strict=True):
             layer.cell = cell.cell
         network.train(training)
 

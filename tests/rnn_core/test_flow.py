@@ -9,8 +9,10 @@ import torch
 
 from rnn_core import bptt
 from rnn_core.cells import CELLS
-from rnn_core.inspect import gradient_flow
+from rnn_core.inspect import gradient_flow, parts, steps_read
 from rnn_core.layers import step_by_step
+from tests.rnn_core import test_classification as classes
+from tests.rnn_core import test_transduction as pairs
 from tests.rnn_core.small import LANES, columns_of, network_of, tokens, windows_of
 from tests.rnn_core.small_tagger import sentences, tagger
 
@@ -110,3 +112,59 @@ def through_one_direction(network, window, reverse):
             gradients = torch.autograd.grad(loss, state, materialize_grads=True, allow_unused=True)
             norms.setdefault(t - begin + 1, []).append(math.sqrt(sum(float(g[lane].square().sum()) for g in gradients)))
     return norms
+
+
+def classifier(share, read_out="last"):
+    """h' = share h + x, positive all the way: a linear cell, whose gradient is a power of `share`."""
+    made = classes.network("features", cell="elman_relu", bidirectional=False, read_out=read_out)
+    cell = made.model.stack.forwards[0].cell
+    with torch.no_grad():
+        cell.w_h.copy_(share * torch.eye(len(cell.w_h), dtype=torch.float64))
+        cell.b.fill_(20.0)
+    return made
+
+
+def test_the_gradient_of_a_linear_cell_is_a_power():
+    made, windows = classifier(0.7), classes.windows_of(classes.rows_of("features"))
+    window = windows(0)
+    read = steps_read(made, window, ())
+    ends = [t for t in range(len(window.starts_TB)) if _ends(window)[t].any()]
+    assert read == ends
+    (flow,) = gradient_flow(made, window, (), read)
+    lengths = [n for n in classes.LENGTHS if n > 1]
+    assert windows.per_epoch == 1
+    assert flow.pairs_K.tolist() == [sum(n > k for n in lengths) for k in range(1, max(lengths))]
+    # A mean over other sequences at each k: one that all k share.
+    alone = classes.windows_of([classes.rows_of("features")[2]], lanes=1)(0)
+    (flow,) = gradient_flow(made, alone, (), [classes.LENGTHS[2] - 1])
+    np.testing.assert_allclose(flow.state_K / flow.state_K[0], 0.7 ** np.arange(6), rtol=1e-9)
+
+
+def test_by_way_of_what_is_said_at_a_step_a_mean_is_followed_like_a_last_state():
+    row = classes.rows_of("features")[2]
+    window = classes.windows_of([row], lanes=1)(0)
+    (flow,) = gradient_flow(classifier(0.7, "mean"), window, (), [4])
+    np.testing.assert_allclose(flow.state_K / flow.state_K[0], 0.7 ** np.arange(4), rtol=1e-9)
+
+
+def _ends(window):
+    after_TB = torch.cat((window.starts_TB[1:], torch.ones_like(window.starts_TB[:1])))
+    return after_TB & window.valid_TB
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("cell", ["lstm", "memoryless"])
+def test_encoder_and_decoder_are_followed_apart(cell, frozen):
+    network, window = pairs.network_of(cell=cell), pairs.windows_of(pairs.columns_of(9), seed=None)(2)
+    network.requires_grad_(not frozen)
+    decoder, encoder = parts(network)
+    (said,) = gradient_flow(network, window, (), [2], decoder)
+    read = gradient_flow(network, window, (), steps_read(network, window, (), encoder), encoder)
+    assert [(flow.part, flow.reverse) for flow in (said, *read)] == [
+        ("decoder", False),
+        ("encoder", False),
+        ("encoder", True),
+    ]
+    assert all((flow.state_K > 0).all() == (cell == "lstm") for flow in (said, *read))
+    longest = int(window.fields["source_valid_SB"].sum(0).max())
+    assert [len(flow.pairs_K) for flow in read] == [longest - 1] * 2

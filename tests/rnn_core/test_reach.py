@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_core.inspect import Truncation, enough, loss_when_cut, truncation
+from rnn_core.inspect import Truncation, enough, loss_when_cut, parts, truncation
+from tests.rnn_core import test_classification as classes
+from tests.rnn_core import test_told as told
+from tests.rnn_core import test_transduction as pairs
 from tests.rnn_core.small import LANES, columns_of, network_of, tokens, windows_of
 from tests.rnn_core.small_tagger import sentences, tagger
 
@@ -92,3 +95,35 @@ def test_enough_is_the_first_k2_after_which_all_stay_within_the_bound():
     assert enough(costs, 25.0) == 5
     assert enough(costs, 1.0) == 40
     assert enough(costs, 0.5) is None
+
+
+def test_where_an_outcome_is_read_out_the_last_n_steps_are_all_that_is_remembered():
+    made, rows = classes.network("tokens", bidirectional=False), classes.rows_of("tokens")
+    whole = classes.windows_of(rows)
+    for n in (1, 3, 7):
+        cut = [{**row, "tokens": row["tokens"][-n:], "steps": min(n, row["steps"])} for row in rows]
+        windows = classes.windows_of(cut)
+        expected = loss_when_cut(made, windows, windows.per_epoch, None)
+        assert loss_when_cut(made, whole, whole.per_epoch, n) == pytest.approx(expected, rel=1e-10)
+
+
+def test_a_decoder_cut_at_each_step_begins_each_anew():
+    network = pairs.network_of(cell="lstm")
+    windows = told.quiet(pairs.windows_of(pairs.columns_of(9)))
+    total, steps = 0.0, 0
+    for number in range(windows.per_epoch):
+        window = windows(number)
+        for t in range(len(window.starts_TB)):
+            one = window.steps(t, t + 1)
+            loss, count = network.eval().loss(one, network(one, ())[0])
+            total, steps = total + float(loss.detach()), steps + count
+    assert loss_when_cut(network, windows, windows.per_epoch, 1) == pytest.approx(total / steps, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", [*sorted(set(told.made()) - {"crf"}), "encoder"])
+def test_a_cut_behind_the_end_of_all_sequences_changes_nothing_and_one_before_does(name):
+    network, windows, _ = told.made()["pairs" if name == "encoder" else name]
+    part, longest = parts(network)[-1], 20
+    uncut = loss_when_cut(network, windows, windows.per_epoch, None)
+    assert loss_when_cut(network, windows, windows.per_epoch, longest, part) == pytest.approx(uncut, rel=1e-12)
+    assert loss_when_cut(network, windows, windows.per_epoch, 1, part) != pytest.approx(uncut, rel=1e-6)
