@@ -38,7 +38,7 @@ ui: environment
 	@$(python) -m pipelines.ui
 
 readme: environment
-	$(python) -m pipelines.report --readme
+	$(python) -m pipelines.reports.tables --readme
 
 lock: environment
 	$(python) infra/lock.py

@@ -17,7 +17,8 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from pipelines import cli, params, paths, report
+from pipelines import cli, params, paths
+from pipelines.reports import tables
 from rnn_core.errors import ConfigError
 
 
@@ -40,7 +41,7 @@ def reproduce(suite: str, block: str) -> None:
         run([sys.executable, "-m", "pipelines.register", "--missing", "--suite", suite], lock)
         run([sys.executable, "-m", "dvc", "repro", goal], lock)
     print()
-    print(report.table(suite))
+    print(tables.table(suite))
     print("\nCurves, pictures and models: `make ui`, then http://127.0.0.1:5000")
 
 

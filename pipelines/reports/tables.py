@@ -1,32 +1,23 @@
 """The score files as tables: for the terminal at the end of `make repro`, and for the README (`make readme`).
 
-    python -m pipelines.report [--suite sample|public]     the table of one suite
-    python -m pipelines.report --readme                    rewrites the tables between README.md's markers
+    python -m pipelines.reports.tables [--suite sample|public]     the table of one suite
+    python -m pipelines.reports.tables --readme                    rewrites the tables between README.md's markers
 
 Shows what stands in data/scores/<suite>/<block>.json and nothing else; what is missing there is `n/a` here. The
 README's other tables are the benchmarks' (`pipelines/performance.py`).
 """
 
 import argparse
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines import cli, files, params, paths, performance
-from pipelines.score import Score, read
+from pipelines.reports.scores import NOTHING, OLDER, gap, number, outdated, read_suite, simple, with_spread
+from pipelines.score import Score
 from rnn_core.errors import DataError
 
-NOTHING = "n/a"
-OLDER = ", by older settings"
-PERCENTAGES = ("accuracy", "word_error_rate", "character_error_rate")
 MARKERS = ("<!-- scores:begin -->", "<!-- scores:end -->")
-
-
-def read_suite(suite: str) -> dict[str, Score]:
-    """All score files of a suite by the name of their block."""
-    found = sorted(paths.score(suite, "any").parent.glob("[!.]*.json"))
-    return {file.stem: read(file.read_text(encoding="utf-8"), str(file.relative_to(paths.root()))) for file in found}
 
 
 def table(suite: str) -> str:
@@ -46,13 +37,6 @@ def readme_tables(suites: Mapping[str, Mapping[str, Score]]) -> str:
         f"Suite `{suite}`:\n\n{_markdown(scores, outdated(suite, scores))}"
         for suite, scores in ((suite, suites.get(suite, {})) for suite in paths.SUITES)
     )
-
-
-def outdated(suite: str, scores: Mapping[str, Score]) -> set[str]:
-    """The blocks whose score was measured with other settings than stand in the params file now."""
-    known = {block: score.settings for block, score in scores.items() if score.settings is not None}
-    present = set(params.blocks(suite)) & set(known) if known else set()
-    return {block for block in present if params.block(suite, block).settings != known[block]}
 
 
 def readme_part(text: str, markers: tuple[str, str] = MARKERS) -> re.Match[str]:
@@ -82,8 +66,8 @@ def write_readme(file: Path) -> None:
 def _terminal_cells(score: Score | None, older: bool) -> list[str]:
     if score is None:
         return [NOTHING] * 7
-    shown = [_with_spread(score) + OLDER * older, _number(score.best_possible, score.metric)]
-    shown += [_number(score.baselines.get("memoryless"), score.metric), _simple(score)[0]]
+    shown = [with_spread(score) + OLDER * older, number(score.best_possible, score.metric)]
+    shown += [number(score.baselines.get("memoryless"), score.metric), number(score.baselines.get(simple(score)), score.metric)]
     version = NOTHING if score.model_version is None else str(score.model_version)
     return [score.metric, *shown, version, f"{score.seconds:.0f} s"]
 
@@ -100,36 +84,13 @@ def _markdown(scores: Mapping[str, Score], older: set[str]) -> str:
 def _readme_cells(block: str, score: Score, older: bool) -> list[str]:
     published = NOTHING
     if score.published:
-        published = f"{_number(score.published.score, score.metric)} ({score.published.source})"
-    gap = NOTHING if score.gap_closed is None else f"{100 * score.gap_closed:.1f} %"
-    simple, name = _simple(score)
-    cells = [f"`{block}`", score.dataset, score.metric, _with_spread(score) + OLDER * older]
-    cells += [_number(score.best_possible, score.metric), published]
-    cells += [_number(score.baselines.get("memoryless"), score.metric), f"{simple} ({name})" if name else simple, gap]
-    return [*cells, f"{score.seconds:.0f}", f"{score.parameters:,}"]
-
-
-def _with_spread(score: Score) -> str:
-    """The score; of several seeds the mean, with the lowest and the highest."""
-    shown = _number(score.score, score.metric)
-    if score.spread is None:
-        return shown
-    return f"{shown} ({_number(score.spread.min, score.metric)} to {_number(score.spread.max, score.metric)})"
-
-
-def _simple(score: Score) -> tuple[str, str]:
-    """The best of the field's simple baselines, and its name; without any, no name."""
-    best = max if score.direction == "max" else min
-    name = best(score.simple, key=score.baselines.__getitem__, default="")
-    return _number(score.baselines.get(name), score.metric), name
-
-
-def _number(value: float | None, metric: str) -> str:
-    """Four significant digits and the unit."""
-    if value is None:
-        return NOTHING
-    digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 1
-    return f"{value:.{digits}f}{' %' if metric in PERCENTAGES else ''}"
+        published = f"{number(score.published.score, score.metric)} ({score.published.source})"
+    name = simple(score)
+    shown = number(score.baselines.get(name), score.metric)
+    cells = [f"`{block}`", score.dataset, score.metric, with_spread(score) + OLDER * older]
+    cells += [number(score.best_possible, score.metric), published]
+    cells += [number(score.baselines.get("memoryless"), score.metric), f"{shown} ({name})" if name else shown]
+    return [*cells, gap(score), f"{score.seconds:.0f}", f"{score.parameters:,}"]
 
 
 def _pad(row: list[str], widths: list[int]) -> list[str]:
