@@ -67,7 +67,10 @@ def _terminal_cells(score: Score | None, older: bool) -> list[str]:
     if score is None:
         return [NOTHING] * 7
     shown = [with_spread(score) + OLDER * older, number(score.best_possible, score.metric)]
-    shown += [number(score.baselines.get("memoryless"), score.metric), number(score.baselines.get(simple(score)), score.metric)]
+    shown += [
+        number(score.baselines.get("memoryless"), score.metric),
+        number(score.baselines.get(simple(score)), score.metric),
+    ]
     version = NOTHING if score.model_version is None else str(score.model_version)
     return [score.metric, *shown, version, f"{score.seconds:.0f} s"]
 

@@ -1,0 +1,45 @@
+"""Tables that a narrow screen shows as cards: every cell carries the name of its column."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pipelines.reports.markup import Markup, element, joined
+
+
+class Column(NamedTuple):
+    name: str
+    class_: str | None = None
+
+
+Row = Sequence[str]
+"""A cell for each column; the first is the row's heading."""
+
+
+def table(caption: str, columns: Sequence[Column], groups: Sequence[Sequence[Row]]) -> Markup:
+    """A table with a body for each group of rows. Roles are named: as cards, browsers forget that it is a table."""
+    head = [element("th", column.name, scope="col", role="columnheader", class_=column.class_) for column in columns]
+    bodies = [
+        element("tbody", *(_row(columns, row) for row in group), role="rowgroup", class_="group") for group in groups
+    ]
+    return element(
+        "table",
+        element("caption", caption),
+        element("thead", element("tr", *head, role="row"), role="rowgroup"),
+        *bodies,
+        role="table",
+    )
+
+
+def _row(columns: Sequence[Column], row: Row) -> Markup:
+    first, *others = row
+    cells = [element("th", first, scope="row", role="rowheader")]
+    for column, content in zip(columns[1:], others, strict=True):
+        classes = " ".join(filter(None, (column.class_, None if content else "empty")))
+        said = element("span", content)
+        cells.append(element("td", said, role="cell", data_label=column.name, class_=classes or None))
+    return element("tr", *cells, role="row")
+
+
+def beside(text: str, small: str) -> Markup:
+    """A cell's text with a smaller line beneath it; without one, the text alone."""
+    return joined([text, element("small", small)]) if small else joined([text])
