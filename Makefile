@@ -2,7 +2,8 @@
 #   make repro      raw data to registered models, then the table of scores; SUITE=public TASK=pos_tagging limit it
 #   make test       the test suite in at most 15 minutes; make test-all: with the long ones
 #   make check      ruff, mypy, the two copies of dvc.yaml
-#   make ui         MLflow's pages on what was trained
+#   make report     the suite's page of what has been run so far: data/reports/sample.html; `make repro` makes it too
+#   make ui         MLflow's pages on what was trained, with a link to the comparison of each block
 #   make bench      speed and memory beside torch.nn and plain loops, minutes on a quiet machine; BENCH='layer/*': a part
 #   make readme     the tables of README.md from the score files and the benchmarks' results
 #   make lock       requirements.lock from pyproject.toml; UPGRADE=1 takes the newest versions
@@ -14,7 +15,7 @@ python := .venv/bin/python
 public := pipelines/suites/public/dvc.yaml
 export PYTHON UPGRADE
 
-.PHONY: environment repro test test-all check bench ui readme lock
+.PHONY: environment repro test test-all check bench report ui readme lock
 .NOTPARALLEL:
 
 repro: environment $(public)
@@ -33,6 +34,9 @@ check: environment
 
 bench: environment
 	@$(python) -m tests.benchmarks '$(BENCH)'
+
+report: environment
+	@$(python) -m pipelines.report --suite '$(SUITE)'
 
 ui: environment
 	@$(python) -m pipelines.ui

@@ -16,7 +16,13 @@ Row = Sequence[str]
 
 
 def table(caption: str, columns: Sequence[Column], groups: Sequence[Sequence[Row]]) -> Markup:
-    """A table with a body for each group of rows. Roles are named: as cards, browsers forget that it is a table."""
+    """A table with a body for each group of rows; columns that are empty in all of them are left out.
+
+    Roles are named: as cards, browsers forget that it is a table.
+    """
+    told = [i for i in range(len(columns)) if any(row[i] for group in groups for row in group)]
+    columns = [columns[i] for i in told]
+    groups = [[[row[i] for i in told] for row in group] for group in groups]
     head = [element("th", column.name, scope="col", role="columnheader", class_=column.class_) for column in columns]
     bodies = [
         element("tbody", *(_row(columns, row) for row in group), role="rowgroup", class_="group") for group in groups

@@ -19,6 +19,18 @@ SHAPES = {
     "best": "best possible",
 }
 """Of the marks on a strip."""
+SPELLED = {
+    "bleu": "BLEU",
+    "bleu_4": "BLEU-4",
+    "chrf": "chrF",
+    "cider": "CIDEr-D",
+    "crps": "CRPS",
+    "f1": "F1",
+    "mase": "MASE",
+    "owa": "OWA",
+    "rouge": "ROUGE-L",
+    "smape": "sMAPE",
+}
 SCORE_COLUMNS = [
     Column("task"),
     Column("metric"),
@@ -45,21 +57,21 @@ COST_COLUMNS = [
 def figures(blocks: Sequence[Block]) -> Markup:
     """The suite in a few numbers."""
     found = [block.score for block in blocks if block.score]
-    shown = [("measured", f"{len(found)} of {len(blocks)}", "tasks")]
+    shown = [("tasks measured", f"{len(found)} of {len(blocks)}")]
     closed = [100 * score.gap_closed for score in found if score.gap_closed is not None]
     if closed:
-        shown.append(("of the gap to the best possible closed", f"{min(closed):.0f} to {max(closed):.0f} %", ""))
+        shown.append(("of the gap to the best possible closed", f"{min(closed):.1f} to {max(closed):.1f} %"))
     published = [_reaches(score) for score in found if score.published]
     if published:
-        shown.append(("published scores reached", f"{sum(published)} of {len(published)}", ""))
+        shown.append(("published scores reached", f"{sum(published)} of {len(published)}"))
     beside_memoryless = [ahead for score in found if (ahead := _beats_memoryless(score)) is not None]
     if beside_memoryless:
-        shown.append(("better than without memory", f"{sum(beside_memoryless)} of {len(beside_memoryless)}", ""))
+        shown.append(("better than without memory", f"{sum(beside_memoryless)} of {len(beside_memoryless)}"))
     if found:
-        shown.append(("training of the recurrent networks", duration(sum(score.seconds for score in found)), ""))
+        shown.append(("training of the recurrent networks", duration(sum(score.seconds for score in found))))
     return element(
         "dl",
-        *(element("div", element("dt", name), element("dd", beside(value, unit))) for name, value, unit in shown),
+        *(element("div", element("dt", name), element("dd", value)) for name, value in shown),
         class_="figures",
     )
 
@@ -104,8 +116,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {seconds:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def metric_name(score: Score) -> str:
-    return score.metric.replace("_", " ")
+def metric_name(metric: str) -> str:
+    """As the field writes it."""
+    return SPELLED.get(metric, metric.replace("_", " "))
+
+
+def capital(text: str) -> str:
+    """The first letter large, the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def _score_row(block: Block) -> list[str]:
@@ -117,7 +135,7 @@ def _score_row(block: Block) -> list[str]:
     better = "higher is better" if score.direction == "max" else "lower is better"
     return [
         beside(name, "" if score.dataset == "sample" else score.dataset),
-        beside(metric_name(score), better),
+        beside(metric_name(score.metric), better),
         _own(block, score),
         _strip(score),
         _or_nothing(score.baselines.get("memoryless"), score),

@@ -10,7 +10,7 @@ from pipelines.reports import charts, scores
 from pipelines.reports.charts import Series
 from pipelines.reports.gathered import Block, Point, Trained
 from pipelines.reports.markup import Markup, element, joined, void
-from pipelines.reports.overview import metric_name
+from pipelines.reports.overview import capital, metric_name
 
 TELLING = {
     "gradient_flow": "How gradient flows back: the influence of a state on the loss some steps later, cell by cell",
@@ -49,7 +49,7 @@ def _summary(block: Block) -> list[Markup]:
     score = block.score
     if score is None:
         return []
-    said = [f"{metric_name(score).capitalize()} {scores.with_spread(score)} on test data"]
+    said = [f"{capital(metric_name(score.metric))} {scores.with_spread(score)} on test data"]
     if score.gap_closed is not None:
         best = scores.number(score.best_possible, score.metric)
         said.append(f"{scores.gap(score)} of the gap to the best possible {best} closed")
@@ -83,8 +83,8 @@ def _curves(block: Block) -> Markup:
             for one in block.trainings
             if f"validation/{metric}" in one.curves
         ]
-        name = metric_name(block.score)
-        figures.append(_figure(f"{name.capitalize()} on validation data", "updates", name, series, bound))
+        name = metric_name(metric)
+        figures.append(_figure(f"{capital(name)} on validation data", "updates", name, series, bound))
     return element("div", *figures, class_="charts")
 
 
@@ -151,5 +151,5 @@ def _picture(path: Path) -> Markup:
         style=f"width: max(100%, {SMALLEST * width:.0f}px)",
     )
     frame = element("div", picture, class_="frame", tabindex=0, role="region", aria_label=f"Picture: {name}")
-    caption = joined([element("b", name.capitalize()), f": {what}" if what else ""])
+    caption = joined([element("b", capital(name)), f": {what}" if what else ""])
     return element("figure", element("figcaption", caption), frame)
