@@ -79,20 +79,19 @@ class Axis:
         return [step * index for index in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
 
 
-def curves(series: Sequence[Series], x_label: str, y_label: str, bound: tuple[str, float] | None = None) -> Markup:
+def curves(series: Sequence[Series], x_label: str, y_label: str, bound: float | None = None) -> Markup:
     """Curves over a common axis that begins at zero.
 
     Args:
-        bound: a level that no curve is to pass, and its name.
+        bound: a level to compare with, dashed.
     """
-    values = [y for one in series for _, y in one.points] + ([bound[1]] if bound else [])
+    values = [y for one in series for _, y in one.points] + ([] if bound is None else [bound])
     x = Axis.over([x for one in series for x, _ in one.points], (LEFT, WIDTH - RIGHT), from_zero=True)
     y = Axis.over(values, (HEIGHT - BOTTOM, TOP), from_zero=False)
     parts = [*_grid(x, y), *_labels(x_label, y_label)]
-    if bound:
-        level = y.place(bound[1])
+    if bound is not None:
+        level = y.place(bound)
         parts.append(element("line", class_="bound", x1=LEFT, x2=WIDTH - RIGHT, y1=level, y2=level))
-        parts.append(element("text", bound[0], class_="bound", x=WIDTH - RIGHT, y=level + 13, text_anchor="end"))
     # What is to be read closely lies above the rest.
     for one in sorted(series, key=lambda one: not one.faint):
         parts += _curve(one, x, y, x_label)

@@ -36,6 +36,11 @@ class Trained:
         return str(self.facts["cell"])
 
     @property
+    def label(self) -> str:
+        name = self.name.replace("_", " ")
+        return name if self.name == self.cell else f"{name} ({self.cell})"
+
+    @property
     def recurrent(self) -> bool:
         return params.is_recurrent(self.name)
 

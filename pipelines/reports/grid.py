@@ -15,7 +15,9 @@ Row = Sequence[str]
 """A cell for each column; the first is the row's heading."""
 
 
-def table(caption: str, columns: Sequence[Column], groups: Sequence[Sequence[Row]]) -> Markup:
+def table(
+    caption: str, columns: Sequence[Column], groups: Sequence[Sequence[Row]], class_: str | None = None
+) -> Markup:
     """A table with a body for each group of rows; columns that are empty in all of them are left out.
 
     Roles are named: as cards, browsers forget that it is a table.
@@ -33,6 +35,7 @@ def table(caption: str, columns: Sequence[Column], groups: Sequence[Sequence[Row
         element("thead", element("tr", *head, role="row"), role="rowgroup"),
         *bodies,
         role="table",
+        class_=class_,
     )
 
 
@@ -46,6 +49,6 @@ def _row(columns: Sequence[Column], row: Row) -> Markup:
     return element("tr", *cells, role="row")
 
 
-def beside(text: str, small: str) -> Markup:
-    """A cell's text with a smaller line beneath it; without one, the text alone."""
-    return joined([text, element("small", small)]) if small else joined([text])
+def beside(text: str, *small: str) -> Markup:
+    """A cell's text with smaller lines beneath it, of those that say something."""
+    return joined([text, *(element("small", line) for line in small if line)])

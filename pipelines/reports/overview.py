@@ -60,7 +60,7 @@ def figures(blocks: Sequence[Block]) -> Markup:
     shown = [("tasks measured", f"{len(found)} of {len(blocks)}")]
     closed = [100 * score.gap_closed for score in found if score.gap_closed is not None]
     if closed:
-        shown.append(("of the gap to the best possible closed", f"{min(closed):.1f} to {max(closed):.1f} %"))
+        shown.append(("gap to the best possible closed", f"{min(closed):.1f} to {max(closed):.1f} %"))
     published = [_reaches(score) for score in found if score.published]
     if published:
         shown.append(("published scores reached", f"{sum(published)} of {len(published)}"))
@@ -106,7 +106,7 @@ def cost_table(blocks: Sequence[Block]) -> Markup:
         for block in blocks
         if block.trainings or block.score
     ]
-    return table(caption, COST_COLUMNS, groups)
+    return table(caption, COST_COLUMNS, groups, "short")
 
 
 def duration(seconds: float) -> str:
@@ -147,13 +147,12 @@ def _score_row(block: Block) -> list[str]:
 
 
 def _own(block: Block, score: Score) -> Markup:
-    notes = []
+    spread = ""
     if score.spread:
-        low, high = (scores.number(value, score.metric) for value in (score.spread.min, score.spread.max))
-        notes.append(f"{low} to {high}, {len(score.seeds)} seeds")
-    if block.older:
-        notes.append(scores.OLDER.removeprefix(", "))
-    return beside(scores.number(score.score, score.metric), ", ".join(notes))
+        spread = " to ".join(scores.number(value, score.metric) for value in (score.spread.min, score.spread.max))
+    seeds = f"{len(score.seeds)} seeds" if score.spread else ""
+    older = scores.OLDER.removeprefix(", ") if block.older else ""
+    return beside(scores.number(score.score, score.metric), spread, seeds, older)
 
 
 def _strip(score: Score) -> Markup:
@@ -182,7 +181,7 @@ def _cost_row(block: Block, trained: Trained) -> list[str]:
     held = cost.device_seconds(facts)
     rate = trained.tokens_per_second
     return [
-        beside(element("code", block.name), f"{trained.name.replace('_', ' ')} ({trained.cell})"),
+        beside(element("code", block.name), trained.label),
         _count(facts.get("parameters")),
         _count(facts.get("steps")),
         f"{facts['epochs']:.3g}" if "epochs" in facts else "",

@@ -11,6 +11,7 @@ from pipelines.reports.charts import Series
 from pipelines.reports.gathered import Block, Point, Trained
 from pipelines.reports.markup import Markup, element, joined, void
 from pipelines.reports.overview import capital, metric_name
+from pipelines.score import Score
 
 TELLING = {
     "gradient_flow": "How gradient flows back: the influence of a state on the loss some steps later, cell by cell",
@@ -25,8 +26,10 @@ TELLING = {
 }
 """The pictures that are shown first, by how their names begin, and what is to be seen in them."""
 MOST_PICTURES = 4
+WIDE = 800
+"""Pixels above which a picture has a row of the page to itself."""
 SMALLEST = 0.62
-"""A picture is shown at least so large, of its own size: its letters stay readable."""
+"""Share of its own size that a picture keeps on a narrow screen: its letters stay readable."""
 
 
 def section(block: Block, command: str) -> Markup:
@@ -63,7 +66,7 @@ def _summary(block: Block) -> list[Markup]:
 
 def _legend(block: Block) -> Markup:
     items = [
-        element("li", charts.swatch(one.cell, _dash(block, one)), _label(one)) for one in block.trainings if _shown(one)
+        element("li", charts.swatch(one.cell, _dash(block, one)), one.label) for one in block.trainings if _shown(one)
     ]
     faint = charts.swatch(block.trainings[0].cell, "-", faint=True)
     items.append(element("li", faint, "thin: on training data; with dots: on validation data"))
@@ -76,15 +79,14 @@ def _curves(block: Block) -> Markup:
         _figure("Loss by time", "seconds of training", "loss", _losses(block, "seconds")),
     ]
     if block.score:
-        metric, best = block.score.metric, block.score.best_possible
-        bound = None if best is None else ("best possible", best)
+        metric = block.score.metric
         series = [
-            Series(_label(one), one.cell, _dash(block, one), False, _line(one.curves[f"validation/{metric}"], "step"))
+            Series(one.label, one.cell, _dash(block, one), False, _line(one.curves[f"validation/{metric}"], "step"))
             for one in block.trainings
             if f"validation/{metric}" in one.curves
         ]
         name = metric_name(metric)
-        figures.append(_figure(f"{capital(name)} on validation data", "updates", name, series, bound))
+        figures.append(_figure(f"{capital(name)} on validation data", "updates", name, series, block.score))
     return element("div", *figures, class_="charts")
 
 
@@ -92,7 +94,7 @@ def _losses(block: Block, axis: str) -> list[Series]:
     """Of the chosen seed and of the baselines in training; in validation of all seeds too."""
     series = []
     for one in block.trainings:
-        look = (_label(one), one.cell, _dash(block, one))
+        look = (one.label, one.cell, _dash(block, one))
         if "train/loss" in one.curves and (one.name == block.chosen or not one.recurrent):
             series.append(Series(*look, True, _line(one.curves["train/loss"], axis)))
         if "validation/loss" in one.curves:
@@ -100,18 +102,19 @@ def _losses(block: Block, axis: str) -> list[Series]:
     return series
 
 
-def _figure(title: str, x: str, y: str, series: Sequence[Series], bound: tuple[str, float] | None = None) -> Markup:
+def _figure(title: str, x: str, y: str, series: Sequence[Series], score: Score | None = None) -> Markup:
+    """With the score's best possible as a level, where it is known."""
     if not series:
         return joined([])
-    return element("figure", element("figcaption", element("b", title)), charts.curves(series, x, y, bound))
+    bound = score.best_possible if score else None
+    caption = [element("b", title)]
+    if score and bound is not None:
+        caption.append(joined([f"; dashed: best possible on test data, {scores.number(bound, score.metric)}"]))
+    return element("figure", element("figcaption", *caption), charts.curves(series, x, y, bound))
 
 
 def _line(curve: Sequence[Point], axis: str) -> list[tuple[float, float]]:
     return [(getattr(point, axis), point.value) for point in curve]
-
-
-def _label(one: Trained) -> str:
-    return f"{one.name.replace('_', ' ')} ({one.cell})"
 
 
 def _shown(one: Trained) -> bool:
@@ -147,9 +150,10 @@ def _picture(path: Path) -> Markup:
         alt=f"{what or name}. The picture's numbers lie beside it in MLflow as {path.stem}.csv.",
         width=width,
         height=height,
-        loading="lazy",
-        style=f"width: max(100%, {SMALLEST * width:.0f}px)",
+        decoding="async",
+        style=f"width: max(min(100%, {width}px), {SMALLEST * width:.0f}px)",
     )
     frame = element("div", picture, class_="frame", tabindex=0, role="region", aria_label=f"Picture: {name}")
     caption = joined([element("b", capital(name)), f": {what}" if what else ""])
-    return element("figure", element("figcaption", caption), frame)
+    wide = "wide" if width > WIDE else None
+    return element("figure", element("figcaption", caption), frame, class_=wide)
