@@ -39,6 +39,13 @@ class Evaluated:
     def folder(self, training: str) -> Path:
         return paths.train(self.suite, self.block) / training
 
+    def scores(self, training: str) -> dict[str, float]:
+        """Of a training on the test data; with the best possible and the share of the gap, where these are known."""
+        limits, closed = self.metrics.get("limits", {}), self.metrics.get("gap_closed", {})
+        known = {"best_possible": limits.get("best_possible"), "gap_closed": closed.get(training)}
+        own = self.metrics["trainings"][training]
+        return own | {name: value for name, value in known.items() if value is not None}
+
     @property
     def command(self) -> str:
         return f"{_python()} -m pipelines.register {self.block} --suite {self.suite}"
@@ -115,8 +122,8 @@ def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], 
     """All trainings, the evaluation's files, the version, the score file; `say` is told of what was new."""
     suite, block = evaluated.suite, evaluated.block
     runs = {}
-    for training, scores in evaluated.metrics["trainings"].items():
-        sent = tracker.send(evaluated.folder(training), scores=scores)
+    for training in evaluated.metrics["trainings"]:
+        sent = tracker.send(evaluated.folder(training), scores=evaluated.scores(training))
         runs[training] = sent.run_id
         if sent.new:
             say(f"{suite}/{block}: run {sent.run_id} ({training}), {_points(evaluated.folder(training))} points")

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from pipelines.tracking import environment
+from pipelines.tracking import environment, spool
 from pipelines.tracking.evaluation import Evaluation, Registered, verdict
 from pipelines.tracking.spool import Training
 
@@ -27,9 +27,7 @@ SERVED = Path(__file__).with_name("served_model.py")
 
 
 def model_name(training: Training) -> str:
-    """`rnn-<block>` for the sample suite, `rnn-<suite>-<block>` for another: suites never share an alias."""
-    suite, block = training.facts["suite"], training.facts["block"]
-    return f"rnn-{block}" if suite == "sample" else f"rnn-{suite}-{block}"
+    return spool.model_name(training.facts["suite"], training.facts["block"])
 
 
 def register(client: MlflowClient, uri: str, training: Training, run: Run, evaluation: Evaluation) -> Registered:

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
 
-from pipelines import files, paths
+from pipelines import cost, files, paths, points
 from pipelines.tracking import environment, spool
 from pipelines.tracking.spool import Sent, Training, Value
 
@@ -128,6 +128,7 @@ def _dataset(training: Training) -> DatasetInput:
 def _send_results(client: MlflowClient, run: Run, training: Training, scores: dict[str, float]) -> int:
     """What is known at the end only: facts of the whole training, best validation, the evaluation's scores."""
     results = {f"training/{key}": training.facts[key] for key in RESULTS if training.facts.get(key) is not None}
+    results |= {f"training/{key}": value for key, value in _cost(training).items()}
     results |= {f"best/{key}": value for key, value in training.facts.get("best", {}).items()}
     results |= {f"test/{key}": value for key, value in scores.items()}
     # A curve of a result would be a single point, so a changed one goes in at the next step: mlflow shows the last.
@@ -137,6 +138,12 @@ def _send_results(client: MlflowClient, run: Run, training: Training, scores: di
     for first in range(0, len(values), spool.BATCH):
         _log(client, run.info.run_id, values[first : first + spool.BATCH], [])
     return len(values)
+
+
+def _cost(training: Training) -> dict[str, float]:
+    """What is known of it once the training has ended."""
+    rate = cost.tokens_per_second(points.read(training.folder)) if training.finished else None
+    return cost.device_seconds(training.facts) | ({} if rate is None else {"tokens_per_second": rate})
 
 
 def _next_step(client: MlflowClient, run: Run, key: str) -> int:

@@ -82,6 +82,11 @@ def read(folder: Path) -> Training:
     return Training(folder=folder, facts=_mapping(folder / "run.json"), params=_mapping(folder / "params.json"))
 
 
+def model_name(suite: str, block: str) -> str:
+    """`rnn-<block>` for the sample suite, `rnn-<suite>-<block>` for another: suites never share an alias."""
+    return f"rnn-{block}" if suite == "sample" else f"rnn-{suite}-{block}"
+
+
 def batches(path: Path, start: int) -> Iterator[tuple[list[Value], int]]:
     """The curve from byte `start` on: at most `BATCH` values, and the byte behind the last line they come from.
 

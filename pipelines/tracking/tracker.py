@@ -13,6 +13,8 @@ from pipelines.tracking.spool import Sent
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from pipelines.tracking.views import Compared
+
 
 class Tracker:
     """Every method may be repeated: the server keeps one run a training, one value a point, one version a model.
@@ -64,6 +66,13 @@ class Tracker:
             training = spool.read(folder)
             run = runs.ensure(self.client, self.uri, training)
             return registry.register(self.client, self.uri, training, run, evaluation)
+
+    def compared(self, address: str, metrics: dict[tuple[str, str], str]) -> "list[Compared]":
+        """Where the pages at `address` compare the runs of each (suite, block), by its deciding metric."""
+        from pipelines.tracking import views
+
+        with _reaching(self.uri):
+            return views.offer(self.client, address, metrics)
 
 
 def connect() -> Tracker:
