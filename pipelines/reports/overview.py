@@ -1,6 +1,5 @@
 """The top of the page: what was reached in a few figures, then all scores, then what they cost."""
 
-import statistics
 from collections.abc import Sequence
 
 from pipelines import cost
@@ -186,7 +185,7 @@ def _cost_row(block: Block, trained: Trained) -> list[str]:
         _count(facts.get("steps")),
         f"{facts['epochs']:.3g}" if "epochs" in facts else "",
         f"{facts['seconds']:,.1f}" if "seconds" in facts else "",
-        beside(f"{statistics.fsum(held.values()):,.1f}", "GPU" if "gpu_seconds" in held else "") if held else "",
+        beside(f"{sum(held.values()):,.1f}", "GPU" if "gpu_seconds" in held else "") if held else "",
         "" if rate is None else f"{rate:,.0f}",
         _hardware(trained),
     ]
