@@ -3,7 +3,8 @@
 #   make test       the test suite in at most 15 minutes; make test-all: with the long ones
 #   make check      ruff, mypy, the two copies of dvc.yaml
 #   make sweep      tries settings of TASK's network by validation data, and offers the best; SUITE=public TRIALS=50
-#   make ui         MLflow's pages on what was trained
+#   make report     the suite's page of what has been run so far: data/reports/sample.html; `make repro` makes it too
+#   make ui         MLflow's pages on what was trained, with a link to the comparison of each block
 #   make promote    TASK=pos_tagging: its newest model in use where it is better; VERSION=3: that one, whatever it is
 #   make rollback   TASK=pos_tagging: the model in use before; again: undone
 #   make bench      speed and memory beside torch.nn and plain loops, minutes on a quiet machine; BENCH='layer/*': a part
@@ -19,7 +20,7 @@ python := .venv/bin/python
 public := pipelines/suites/public/dvc.yaml
 export PYTHON UPGRADE
 
-.PHONY: environment repro test test-all check sweep promote rollback bench ui readme lock
+.PHONY: environment repro test test-all check sweep promote rollback bench report ui readme lock
 .NOTPARALLEL:
 
 repro: environment $(public)
@@ -48,11 +49,14 @@ bench: environment
 sweep: environment
 	@$(python) -m pipelines.sweep '$(TASK)' --suite '$(SUITE)' --trials '$(TRIALS)'
 
+report: environment
+	@$(python) -m pipelines.report --suite '$(SUITE)'
+
 ui: environment
 	@$(python) -m pipelines.ui
 
 readme: environment
-	$(python) -m pipelines.report --readme
+	$(python) -m pipelines.reports.tables --readme
 
 lock: environment
 	$(python) infra/lock.py

@@ -63,6 +63,11 @@ def score(suite: str, block: str) -> Path:
     return root() / "data/scores" / suite / f"{block}.json"
 
 
+def report(suite: str) -> Path:
+    """The page that shows a suite's results without a server."""
+    return root() / "data/reports" / f"{suite}.html"
+
+
 def checkpoints(suite: str, block: str) -> Path:
     """Training states, a folder for each key of configuration and data; outside DVC's outputs, so that an
     interrupted training goes on."""

@@ -1,4 +1,4 @@
-"""`make repro`: runs the stages of a suite that are not up to date, then prints the table of scores.
+"""`make repro`: runs the stages of a suite that are not up to date, prints the table of scores, names the report.
 
     python -m pipelines.repro [--suite sample|public] [--block NAME]
 
@@ -16,14 +16,15 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from pipelines import cli, locks, params, paths, report
+from pipelines import cli, locks, params, paths
+from pipelines.reports import tables
 from rnn_core.errors import ConfigError
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--suite", default="sample")
-    parser.add_argument("--block", default="", help="this block's five stages only")
+    parser.add_argument("--block", default="", help="this block's five stages only, and the report")
     arguments = parser.parse_args()
     cli.run(lambda: reproduce(arguments.suite, arguments.block))
 
@@ -38,22 +39,29 @@ def reproduce(suite: str, block: str) -> None:
     with turn(f"suite {suite}") as lock:
         run([sys.executable, "-m", "pipelines.register", "--missing", "--suite", suite], lock)
         run([sys.executable, "-m", "dvc", "repro", goal], lock)
+        if block:  # the report by itself: what it depends on besides is the other blocks'
+            run([sys.executable, "-m", "dvc", "repro", "--single-item", f"{file(suite)}:report"], lock)
     print()
-    print(report.table(suite))
-    print("\nCurves, pictures and models: `make ui`, then http://127.0.0.1:5000")
+    print(tables.table(suite))
+    print(f"\nThe same with curves and pictures: {os.path.relpath(paths.report(suite))}")
+    print("All runs and models: `make ui`, which says where each block is compared")
 
 
 def target(suite: str, block: str) -> str:
     """What `dvc repro` is to bring up to date: a suite's dvc.yaml, or the last stage of one block in it."""
     if suite not in paths.SUITES:
         raise ConfigError(f"SUITE={suite}", "no such suite", f"there are {', '.join(paths.SUITES)}")
-    file = paths.params_file(suite).with_name("dvc.yaml").relative_to(paths.root()).as_posix()
     if not block:
-        return file
+        return file(suite)
     known = params.blocks(suite)
     if block not in known:
         raise ConfigError(f"TASK={block}", f"no such block in the suite {suite}", f"there are {', '.join(known)}")
-    return f"{file}:register@{block}"
+    return f"{file(suite)}:register@{block}"
+
+
+def file(suite: str) -> str:
+    """The suite's dvc.yaml, below the root."""
+    return paths.params_file(suite).with_name("dvc.yaml").relative_to(paths.root()).as_posix()
 
 
 @contextlib.contextmanager

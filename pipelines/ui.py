@@ -1,8 +1,8 @@
-"""`make ui`: MLflow's web pages over the store that the trainings write to.
+"""`make ui`: MLflow's web pages over the store that the trainings write to, with links to what is compared there.
 
     python -m pipelines.ui [--port 5000]
 
-Where MLFLOW_TRACKING_URI names a server, that one has pages of its own: its address is printed.
+Where MLFLOW_TRACKING_URI names a server, that one has pages of its own: its address and the links are printed.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
-from pipelines import cli, tracking
+from pipelines import cli, params, paths, tracking
 from pipelines.tracking import environment
 
 HOST = "127.0.0.1"
@@ -64,16 +64,41 @@ def free_port(wanted: int) -> int:
 
 
 def show(port: int | None) -> None:
-    """Serve until Ctrl+C; where MLFLOW_TRACKING_URI names a server, say its address only."""
+    """Serve until Ctrl+C; where MLFLOW_TRACKING_URI names a server, say where its pages are only."""
     uri = environment.uri()
     if environment.is_server(uri):
-        print(f"The tracking server is at {environment.shown(uri).rstrip('/')}{PAGE}")
+        address = environment.shown(uri).rstrip("/")
+        print(f"The tracking server is at {address}{PAGE}")
+        try:
+            print(links(address))
+        except tracking.TrackingError as error:
+            print(f"warning: {error}", file=sys.stderr)
         return
     tracking.settle()
     with serve(uri, port or free_port(DEFAULT_PORT)) as (address, process):
-        print(f"MLflow is at {address}{PAGE}\nCtrl+C stops it.", flush=True)
+        print(f"MLflow is at {address}{PAGE}")
+        print(f"{links(address)}\nCtrl+C stops it.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             process.wait()
+
+
+def links(address: str) -> str:
+    """Where the runs of each block are compared, and its model; of blocks that the tracking store has runs of.
+
+    Raises:
+        TrackingError: the store cannot be reached.
+    """
+    metrics = {
+        (suite, block): params.block(suite, block).evaluate.metric
+        for suite in paths.SUITES
+        for block in params.blocks(suite)
+    }
+    found = tracking.connect().compared(address, metrics)
+    lines = []
+    for one in found:
+        lines += [one.experiment, f"  charts  {one.charts}", f"  table   {one.table}"]
+        lines += [f"  model   {one.model}"] if one.model else []
+    return "\n".join(lines) or "No block has been trained yet: `make repro` does it."
 
 
 def _wait(process: subprocess.Popen[bytes], address: str) -> None:

@@ -18,13 +18,14 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 SUITES = {"sample": "params.yaml", "public": "pipelines/suites/public/params.yaml"}
 STAGES = ("fetch", "preprocess", "train", "evaluate", "register")
+"""Of a block; then comes the suite's `report`."""
 FEW = 2
 """Blocks of each suite that are run: DVC takes a second for a stage."""
 
 STAND_IN = """
 import json, pathlib, sys, uuid
 import rnn_core
-stage, block, suite = pathlib.Path(__file__).stem, sys.argv[1], sys.argv[3]
+stage, block, suite = pathlib.Path(__file__).stem, sys.argv[1], sys.argv[-1]
 runs = f"data/runs/{suite}/{block}"
 
 def write(path, text):
@@ -33,7 +34,7 @@ def write(path, text):
     path.write_text(text)
 
 with open("ran.log", "a") as log:
-    log.write(f"{stage} {suite}/{block}\\n")
+    log.write(f"report {suite}\\n" if stage == "report" else f"{stage} {suite}/{block}\\n")
 if stage == "fetch":
     write(f"data/raw/{suite}/{block}/text", suite + block)
 elif stage == "preprocess":
@@ -48,8 +49,10 @@ elif stage == "train":
 elif stage == "evaluate":
     write(f"{runs}/evaluation/table.csv", "a\\n")
     write(f"{runs}/metrics.json", json.dumps({"recurrent": {"accuracy": 97.0}}))
-else:
+elif stage == "register":
     write(f"data/scores/{suite}/{block}.json", pathlib.Path(f"{runs}/train/recurrent/run.json").read_text())
+else:
+    write(f"data/reports/{suite}.html", "".join(sorted(map(str, pathlib.Path(f"data/runs/{suite}").rglob("*.csv")))))
 """
 
 
@@ -70,7 +73,8 @@ class Checkout:
         return list(self.params[suite]["blocks"])
 
     def all_stages(self, suite: str) -> list[str]:
-        return sorted(f"{stage} {suite}/{block}" for stage in STAGES for block in self.blocks(suite))
+        of_blocks = [f"{stage} {suite}/{block}" for stage in STAGES for block in self.blocks(suite)]
+        return sorted([*of_blocks, f"report {suite}"])
 
     def run(self, *command: str, status: int = 0) -> str:
         cleared = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
@@ -83,12 +87,13 @@ class Checkout:
     def dvc(self, *arguments: str, status: int = 0) -> str:
         return self.run(sys.executable, "-m", "dvc", *arguments, status=status)
 
-    def repro(self, suite: str = "sample", status: int = 0) -> list[str]:
-        """Bring a suite up to date; the stages that ran."""
+    def repro(self, suite: str = "sample", status: int = 0, target: str | None = None) -> list[str]:
+        """Bring a suite up to date, or the one stage `target` of it alone; the stages that ran."""
         log = self.folder / "ran.log"
         log.unlink(missing_ok=True)
         file = Path(SUITES[suite]).with_name("dvc.yaml")
-        self.dvc("repro", *([str(file)] if suite != "sample" else []), status=status)
+        arguments = ["--single-item", f"{file}:{target}"] if target else [str(file)] if suite != "sample" else []
+        self.dvc("repro", *arguments, status=status)
         return log.read_text().splitlines() if log.exists() else []
 
     def stale(self) -> set[str]:
@@ -117,15 +122,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         values["blocks"] = dict(list(values["blocks"].items())[:FEW])
         one.write(suite, values)
     stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].values()
-    deps = {dep for stage in stages for dep in stage["do"]["deps"] if "${" not in dep}
+    deps = {dep for stage in stages for dep in stage.get("do", stage)["deps"] if "${" not in dep}
     needed = {dep if dep.endswith(".py") else f"{dep}/__init__.py" for dep in deps}
-    needed |= {f"pipelines/{stage}.py" for stage in STAGES}
+    stand_ins = [*STAGES, "report"]
+    needed |= {f"pipelines/{stage}.py" for stage in stand_ins}
     for suite in SUITES:
         for block in one.params[suite]["blocks"].values():
             needed |= {f"pipelines/tasks/{block['task']}.py", block["data"]["from"]}
     for name in needed:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(STAND_IN if Path(name).stem in STAGES else f"# {name}\n")
+        (folder / name).write_text(STAND_IN if Path(name).stem in stand_ins else f"# {name}\n")
     (folder / ".git/info").mkdir(parents=True)
     one.run("git", "init", "-q")
     (folder / ".git/info/exclude").write_text("/ran.log\n/power-cut\n")
@@ -179,7 +185,8 @@ def test_a_setting_of_one_block_reruns_that_block_from_its_training_on(checkout:
     changes = json.loads(checkout.dvc("params", "diff", "--json"))
     assert changes == {SUITES[suite]: {f"blocks.{block}.train.seed": {"old": None, "new": 77}}}
     assert checkout.repro("public" if suite == "sample" else "sample") == []
-    assert checkout.repro(suite) == [f"{stage} {suite}/{block}" for stage in ("train", "evaluate", "register")]
+    again = [f"{stage} {suite}/{block}" for stage in ("train", "evaluate", "register")]
+    assert checkout.repro(suite) == [*again, f"report {suite}"]
     checkout.run("git", "checkout", "-q", SUITES[suite])
     assert not [stage for stage in checkout.repro(suite) if stage.startswith(("train", "evaluate"))]
 
@@ -213,7 +220,7 @@ def test_a_new_block_needs_its_settings_only(checkout: Checkout) -> None:
     values = checkout.read("sample")
     values["blocks"]["one_more"] = next(iter(values["blocks"].values()))
     checkout.write("sample", values)
-    assert checkout.repro() == [f"{stage} sample/one_more" for stage in STAGES]
+    assert checkout.repro() == [*(f"{stage} sample/one_more" for stage in STAGES), "report sample"]
 
 
 def test_metrics_and_curves_can_be_shown(checkout: Checkout) -> None:
@@ -235,7 +242,21 @@ def test_an_interrupted_run_leaves_git_clean_and_goes_on(checkout: Checkout) -> 
     assert checkout.repro(status=255) == [f"train sample/{block}"]
     assert checkout.untracked() == set()
     (checkout.folder / "power-cut").unlink()
-    assert checkout.repro() == [f"{stage} sample/{block}" for stage in ("train", "evaluate", "register")]
+    again = [f"{stage} sample/{block}" for stage in ("train", "evaluate", "register")]
+    assert checkout.repro() == [*again, "report sample"]
+
+
+def test_new_pictures_make_a_new_report_and_one_block_is_enough_for_one(checkout: Checkout) -> None:
+    """As `make repro TASK=...` asks for it: the report by itself, whatever else of the suite has not run."""
+    block, other = checkout.blocks("sample")
+    (checkout.folder / f"data/runs/sample/{block}/evaluation/table.csv").write_text("another\n")
+    assert checkout.repro("sample", target="report") == ["report sample"]
+    shutil.rmtree(checkout.folder / f"data/runs/sample/{other}")
+    (checkout.folder / f"data/scores/sample/{other}.json").unlink()
+    assert checkout.repro("sample", target="report") == ["report sample"]
+    page = (checkout.folder / "data/reports/sample.html").read_text()
+    assert block in page
+    assert other not in page
 
 
 def test_a_clean_clone_runs_every_stage_although_scores_are_committed(checkout: Checkout, tmp_path: Path) -> None:

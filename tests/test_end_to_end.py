@@ -131,8 +131,12 @@ def score(home, block):
 
 def test_own_data_run_through_all_five_stages(home):
     done = python(home, "pipelines.repro")
-    assert len(stages_run(done)) == 10, done.stdout
+    assert len(stages_run(done)) == 2 * 5 + 1, done.stdout
     assert "my_tags" in done.stdout.split("best possible")[1], "the table is printed at the end"
+    assert "data/reports/sample.html" in done.stdout.split("best possible")[1]
+    page = (home / "data/reports/sample.html").read_text()
+    assert page.count("<img ") >= 4, "pictures of both blocks"
+    assert page.count("by updates") == 2
     tags, story = score(home, "my_tags"), score(home, "my_story")
     assert tags["score"] > 90
     assert set(tags["baselines"]) == {"memoryless", "feature_tagger"}
@@ -247,6 +251,7 @@ def test_one_learning_rate_runs_its_block_only_and_no_baseline_and_two_at_once_r
     assert sorted(stages_run(both[0]) + stages_run(both[1])) == [
         "evaluate@my_tags",
         "register@my_tags",
+        "report",
         "train@my_tags",
     ]
     # By name, unless it looked at the moment in which the other one was writing its own.
@@ -268,7 +273,7 @@ def test_without_a_tracking_server_training_completes_and_register_says_how_to_g
     assert "python -m pipelines.register my_story --suite sample" in done.stdout + done.stderr
     assert score(home, "my_story")["model_version"] is None
     done = python(home, "pipelines.repro")
-    assert stages_run(done) == ["register@my_story"]
+    assert stages_run(done) == ["register@my_story", "report"]
     assert score(home, "my_story")["model_version"] == 2
 
 

@@ -35,3 +35,5 @@ SIGNED = "PuOr"
 """Colour map of what is below zero, zero or above."""
 SHARES = "cividis"
 """Colour map of what goes from 0 to 1."""
+ON_DARK = {"#000000": "#ffffff"}
+"""What takes the place of a colour that a dark page would swallow."""

@@ -189,7 +189,7 @@ def _send_results(
     """
     best, decides = training.facts.get("best", {}), training.params.get("metric")
     results = {f"training/{key}": training.facts[key] for key in RESULTS if training.facts.get(key) is not None}
-    results |= {f"training/{key}": value for key, value in spool.cost(training).items()}
+    results |= {f"training/{key}": value for key, value in spool.cost_of(training).items()}
     results |= {f"best/{key}": value for key, value in best.items()}
     results |= {f"test/{key}": value for key, value in scores.items()}
     results |= {f"score/{key}": value for key, value in compared.items()}

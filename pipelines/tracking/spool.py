@@ -1,14 +1,13 @@
 """A training's folder as the tracker sees it: facts, params, points, pictures. Reads files, knows no mlflow."""
 
 import json
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines import dvc_lock, files, paths
+from pipelines import cost, dvc_lock, files, paths, points
 from rnn_core.errors import DataError
 
 BATCH = 1000
@@ -122,19 +121,12 @@ def last_time(training: Training) -> int | None:
     return training.time("finished") or values[-1].time
 
 
-def cost(training: Training) -> dict[str, float]:
+def cost_of(training: Training) -> dict[str, float]:
     """What a finished training took of its machines: `core_seconds` and `gpu_seconds`, and its median
     `tokens_per_second`."""
-    facts = training.facts
-    if not {"seconds", "workers", "threads", "device"} <= facts.keys():
-        return {}
-    taken = facts["seconds"] * facts["workers"]
-    gpu_seconds = taken if facts["device"].startswith("cuda") else 0.0
-    cost = {"core_seconds": taken * facts["threads"], "gpu_seconds": gpu_seconds}
-    values = (value for some, _ in batches(training.points, 0) for value in some)
-    if speeds := [value.value for value in values if value.key == "train/tokens_per_second"]:
-        cost["tokens_per_second"] = statistics.median(speeds)
-    return cost
+    held = cost.device_seconds(training.facts)
+    rate = cost.tokens_per_second(points.read(training.folder)) if held else None
+    return held if rate is None else held | {"tokens_per_second": rate}
 
 
 def digest(training: Training) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from pipelines.tracking.models import Brought
+    from pipelines.tracking.views import Compared
 
 
 class Tracker:
@@ -149,6 +150,13 @@ class Tracker:
 
         with _reaching(self.uri):
             return aliases.roll_back(self.client, suite, block)
+
+    def compared(self, address: str, metrics: dict[tuple[str, str], str]) -> "list[Compared]":
+        """Where the pages at `address` compare the runs of each (suite, block), by its deciding metric."""
+        from pipelines.tracking import views
+
+        with _reaching(self.uri):
+            return views.offer(self.client, address, metrics)
 
 
 def load() -> None:

@@ -18,10 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_server_is_named_and_none_started(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@tracking.example/mlflow/")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}/mlflow/")
     ui.show(None)
-    expected = "The tracking server is at https://tracking.example/mlflow/?workflowType=machine_learning\n"
-    assert capsys.readouterr().out == expected
+    said = capsys.readouterr()
+    assert said.out == f"The tracking server is at http://127.0.0.1:{port}/mlflow/?workflowType=machine_learning\n"
+    assert said.err.startswith(f"warning: tracking server http://127.0.0.1:{port}/mlflow/: cannot be reached")
 
 
 def test_a_taken_port_is_left_alone() -> None:

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from pipelines import paths, report, score
+from pipelines import paths, score
+from pipelines.reports import scores, tables
 from rnn_core.errors import ConfigError, DataError
 
 EXAMPLE = {
@@ -48,7 +49,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("checkout")
 def test_table_for_the_terminal() -> None:
-    head, rule, *rows = report.table("sample").splitlines()
+    head, rule, *rows = tables.table("sample").splitlines()
     assert head.split("  ")[0] == "task"
     cells = {row.split()[0]: row.split() for row in rows}
     units = ["accuracy", "96.50", "%", "97.00", "%", "74.25", "%", "n/a", "3", "42", "s"]
@@ -70,14 +71,14 @@ def test_readme_is_rewritten_between_its_markers(checkout: Path) -> None:
     readme = checkout / "README.md"
     performance_part = "<!-- performance:begin -->\nNo figures yet.\n<!-- performance:end -->\n"
     readme.write_text(f"before\n<!-- scores:begin -->\nold\n<!-- scores:end -->\nafter\n{performance_part}")
-    report.write_readme(readme)
+    tables.write_readme(readme)
     text = readme.read_text()
     row = "| `pos_tagging` | sample | accuracy | 96.50 % | 97.00 % | n/a | 74.25 % | n/a | 97.7 % | 42 | 123,456 |"
     assert row in text.splitlines()
     assert "old" not in text
     assert text.startswith("before\n<!-- scores:begin -->\nSuite `sample`:")
     assert text.endswith(f"No scores yet.\n<!-- scores:end -->\nafter\n{performance_part}")
-    report.write_readme(readme)
+    tables.write_readme(readme)
     assert readme.read_text() == text
 
 
@@ -85,22 +86,22 @@ def test_several_seeds_and_simple_baselines_are_shown(checkout: Path) -> None:
     baselines = {"memoryless": 74.25, "most_frequent": 70.0, "by_ending": 71.5}
     own = {"spread": {"min": 96.0, "max": 97.125}, "simple": ["most_frequent", "by_ending"], "baselines": baselines}
     (checkout / "data/scores/sample/pos_tagging.json").write_text(changed(**own))
-    text = report.readme_tables({"sample": report.read_suite("sample")})
+    text = tables.readme_tables({"sample": scores.read_suite("sample")})
     assert "| 96.50 % (96.00 % to 97.12 %) | 97.00 % |" in text
     assert "| 74.25 % | 71.50 % (by_ending) |" in text
-    (row,) = [line for line in report.table("sample").splitlines() if line.startswith("pos_tagging")]
+    (row,) = [line for line in tables.table("sample").splitlines() if line.startswith("pos_tagging")]
     assert "96.50 % (96.00 % to 97.12 %)" in row
     assert "71.50 %" in row
     (checkout / "data/scores/sample/pos_tagging.json").write_text(changed(**own, direction="min"))
-    assert "70.00 % (most_frequent)" in report.readme_tables({"sample": report.read_suite("sample")})
+    assert "70.00 % (most_frequent)" in tables.readme_tables({"sample": scores.read_suite("sample")})
 
 
 def test_a_score_by_other_settings_says_so(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report.params, "block", lambda suite, name: SimpleNamespace(settings="now"))
+    monkeypatch.setattr(scores.params, "block", lambda suite, name: SimpleNamespace(settings="now"))
     for settings, shown in (("now", "| 96.50 % |"), ("then", "| 96.50 %, by older settings |")):
         (checkout / "data/scores/sample/pos_tagging.json").write_text(changed(settings=settings))
-        assert shown in report.readme_tables({"sample": report.read_suite("sample")})
-        assert ("older" in report.table("sample")) == (settings == "then")
+        assert shown in tables.readme_tables({"sample": scores.read_suite("sample")})
+        assert ("older" in tables.table("sample")) == (settings == "then")
 
 
 def test_bad_score_files() -> None:
@@ -109,7 +110,7 @@ def test_bad_score_files() -> None:
     with pytest.raises(DataError, match=r"a\.json:1: no JSON"):
         score.read(changed()[:40], "a.json")
     with pytest.raises(DataError, match=r"README\.md: no place for the tables"):
-        report.readme_part("no markers\n")
+        tables.readme_part("no markers\n")
 
 
 def committed(path: str) -> str:
@@ -121,7 +122,7 @@ def test_readme_agrees_with_the_scores_as_committed() -> None:
     """Both from HEAD: what this machine has just measured, or not yet committed, does not count."""
     command = ["git", "ls-tree", "-r", "--name-only", "HEAD", "data/scores/"]
     names = subprocess.run(command, cwd=paths.REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
-    scores: dict[str, dict[str, score.Score]] = {suite: {} for suite in paths.SUITES}
+    found: dict[str, dict[str, score.Score]] = {suite: {} for suite in paths.SUITES}
     for name in names:
-        scores[Path(name).parent.name][Path(name).stem] = score.read(committed(name), name)
-    assert report.readme_part(committed("README.md")).group(1) == report.readme_tables(scores)
+        found[Path(name).parent.name][Path(name).stem] = score.read(committed(name), name)
+    assert tables.readme_part(committed("README.md")).group(1) == tables.readme_tables(found)
