@@ -1,3 +1,5 @@
+"""What is shown of an example is what the network computes: states, probabilities, losses."""
+
 import numpy as np
 import pytest
 import torch
