@@ -35,7 +35,7 @@ def sweep(suite: str, name: str, count: int) -> None:
         UserError: the space or its values are wrong, there are no data yet, or no trial came to an end.
     """
     plan = prepare(suite, name)
-    with worker.locked(plan.folder / "sweep.lock", seconds=0):
+    with worker.alone(plan.folder / "sweep.lock", seconds=0):
         record = Record(plan.folder, plan.direction)
         count = _bounded(plan, count)
         if len(record.settled) < count:
