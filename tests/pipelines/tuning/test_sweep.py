@@ -197,12 +197,14 @@ def test_settings_that_cannot_be_trained_with_are_told_and_cost_the_sweep_nothin
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=lambda how: how.name)
 def test_a_sweep_that_is_stopped_goes_on(tmp_path, tmp_path_factory, how):
     """What had ended is not repeated, what was under way goes on from its state."""
-    home = small.checkout(tmp_path / "home", small.block(small.SPACE, epochs=6))
+    home = small.checkout(tmp_path / "home", small.block(small.SPACE, epochs=3))
     spooled.empty_store(tmp_path_factory, home / "mlflow.db")
     with small.started(home, "small", "--trials", "3", RNN_THREADS=str(os.cpu_count())) as process:
         for line in process.stdout:
             if "trial 2 of 3" in line:
                 break
+        while len(trials_of(home)) < 2:
+            time.sleep(0.05)
         second = folder_of(home) / trials_of(home)[1]["folder"]
         while not list(second.glob("state/step-*")):
             assert process.poll() is None
