@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines import files, points, train, watch, worker
+from pipelines import files, train, watch, worker
 from pipelines.points import Recorder
 from pipelines.tuning.plan import Plan
 from pipelines.tuning.trials import Record, State, Trial
@@ -59,9 +59,9 @@ class Board:
         if trial.state == "refused":
             ended = trial
         else:
-            folder = self._jobs.pop(number).folder
-            state, why = ("failed", "its process broke down") if broken else _outcome(folder)
-            seconds = max((point["seconds"] for point in points.read(folder)), default=0.0)
+            job = self._jobs.pop(number)
+            state, why = ("failed", "its process broke down") if broken else _outcome(job.folder)
+            seconds = train.trained_seconds(job)
             ended = self._record.change(number, state=state, why=why, took=took, seconds=seconds)
             well = ended.state in ("finished", "stopped")
             self._watches.pop(number).__exit__(None if well else DataError, None, None)

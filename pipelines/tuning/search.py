@@ -18,7 +18,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from pipelines import cluster, files, tasks, worker
+from pipelines import cluster, files, locks, tasks, worker
 from pipelines.tuning import space, trials
 from pipelines.tuning.space import Choices, Dimension, Space
 from pipelines.tuning.trials import Trial
@@ -211,7 +211,7 @@ def _trial(config: dict[str, Any]) -> None:
             tune.report({"score": score, "validations": told})
 
     # Whoever has the same settings waits, and then finds them trained.
-    with worker.alone(job.folder / "trial.lock", seconds=float("inf")):
+    with locks.held(job.folder / "trial.lock"):
         tell(last=(job.folder / "finished.json").exists())
         training = threading.Thread(target=_train, args=(job, resources), daemon=True)
         if not (job.folder / "finished.json").exists():

@@ -1,9 +1,12 @@
 """A small copy of the repository with one block whose trainings take a second: a machine to sweep on."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +53,11 @@ def checkout(home: Path, one: dict[str, Any]) -> Path:
     return home
 
 
-def start(home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    """A sweep of the block in a process of its own."""
+@contextlib.contextmanager
+def started(home: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A sweep of the block in a process of its own, which the block does not outlive."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "RNN_THREADS": "1", "PYTHONPATH": str(home), **variables}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "pipelines.sweep", *arguments],
         cwd=home,
         env=environment,
@@ -62,11 +66,17 @@ def start(home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str
         text=True,
         start_new_session=True,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def run(home: Path, *arguments: str, status: int = 0, **variables: str) -> str:
     """A sweep to its end; what it said."""
-    process = start(home, *arguments, **variables)
-    said, _ = process.communicate()
+    with started(home, *arguments, **variables) as process:
+        said, _ = process.communicate()
     assert process.returncode == status, said
     return said

@@ -171,35 +171,57 @@ def test_a_block_without_data_is_told_with_the_command(checkout):
 
 
 @pytest.mark.long
+def test_settings_that_cannot_be_trained_with_are_told_and_cost_the_sweep_nothing_else(tmp_path, tmp_path_factory):
+    """A rate at which the loss is no number, and two values that go with the others but not with each other."""
+    space = {"train.optimizer.rate": [0.01, 1.0e30], "train.window": [5, 12], "train.k2": [12, 5]}
+    home = small.checkout(tmp_path / "home", small.block(space, epochs=1))
+    spooled.empty_store(tmp_path_factory, home / "mlflow.db")
+    said = small.run(home, "small", "--trials", "20")
+    assert "the space has 8 points, each is tried once" in said
+    trials = {tuple(trial["settings"].values()): trial for trial in trials_of(home)}
+    assert len(trials) == 8
+    for (rate, window, k2), trial in trials.items():
+        if (window, k2) == (12, 5):
+            assert (trial["state"], trial["folder"]) == ("refused", "")
+            assert "k2 is 5, wanted is at least window, 12" in trial["why"]
+        elif rate == 1.0e30:
+            assert trial["state"] == "refused"
+            assert "loss" in trial["why"]
+        else:
+            assert trial["state"] in ("finished", "stopped")
+    assert sorted(spooled.statuses(home / "mlflow.db")) == ["FAILED"] * 3 + ["FINISHED"] * 4
+
+
+@pytest.mark.long
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=lambda how: how.name)
 def test_a_sweep_that_is_stopped_goes_on(tmp_path, tmp_path_factory, how):
     """What had ended is not repeated, what was under way goes on from its state."""
-    home = small.checkout(tmp_path / "home", small.block(small.SPACE, epochs=6))
+    home = small.checkout(tmp_path / "home", small.block(small.SPACE, epochs=3))
     spooled.empty_store(tmp_path_factory, home / "mlflow.db")
-    process = small.start(home, "small", "--trials", "3", RNN_THREADS=str(os.cpu_count()))
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if "trial 2 of 3" in line:
-            break
-    first = folder_of(home) / trials_of(home)[1]["folder"]
-    while not list(first.glob("state/step-*")):
-        assert process.poll() is None, said
-        time.sleep(0.05)
-    os.killpg(process.pid, how)
-    rest, _ = process.communicate()
+    with small.started(home, "small", "--trials", "3", RNN_THREADS=str(os.cpu_count())) as process:
+        for line in process.stdout:
+            if "trial 2 of 3" in line:
+                break
+        while len(trials_of(home)) < 2:
+            time.sleep(0.05)
+        second = folder_of(home) / trials_of(home)[1]["folder"]
+        while not list(second.glob("state/step-*")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, how)
+        rest, _ = process.communicate()
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert "interrupted; `make sweep SUITE=sample TASK=small TRIALS=3` goes on where it stopped" in rest
     ended, under_way = trials_of(home)[:2]
-    points = (first / "points.jsonl").read_bytes()
+    points = (second / "points.jsonl").read_bytes()
     assert under_way["state"] == "running"
     said = small.run(home, "small", "--trials", "3", RNN_THREADS=str(os.cpu_count()))
     assert "trial 1 of 3" not in said
     assert trials_of(home)[0] == ended
     assert "trial 2 of 3" in said
-    assert (first / "points.jsonl").read_bytes().startswith(points[: points.rfind(b"\n") + 1])
+    assert (second / "points.jsonl").read_bytes().startswith(points[: points.rfind(b"\n") + 1])
     assert {trial["state"] for trial in trials_of(home)} <= {"finished", "stopped"}
     assert len(trials_of(home)) == 3
     assert set(spooled.statuses(home / "mlflow.db")) == {"FINISHED"}
