@@ -1,8 +1,9 @@
 """What a trained network does inside, as pictures and a table of examples: a part of its evaluation, of some seconds.
 
-Of the first steps of the test data only (`subject.STEPS`), so that the time does not grow with them; on a stream in
-several lanes, which begin at as many places of it. `memory`: the gradient's way back, the reach of memory, the cost of
-truncation. `steps`: examples step by step. `reading`: how the examples of a kind are read by a person.
+Of some steps of the test data only (`subject.STEPS`), so that the time does not grow with them: windows evenly spread
+over them; of a stream the first of several lanes, which begin at as many places of it. `memory`: the gradient's way
+back, the reach of memory, the cost of truncation. `steps`: examples step by step. `reading`: how the examples of a kind
+are read by a person.
 """
 
 from pathlib import Path

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from pipelines import networks, pictures
-from pipelines.inside.subject import FEW_LANES, MANY_LANES, Subject, carry, count
+from pipelines.inside.subject import FEW_LANES, MANY_LANES, Looked, Subject, carry
 from pipelines.tasks import Table
 from rnn_core import bptt, inspect
 from rnn_core.inspect import Part, parts
-from rnn_core.lanes import Window, Windows
+from rnn_core.lanes import Window
 
 FLOW_STEPS = 128
 """Steps of a stream's lane that gradients are followed through."""
@@ -37,7 +37,7 @@ def tables(subject: Subject) -> dict[str, Table]:
 def flow(subject: Subject) -> Table:
     stream = subject.train.carry
     windows = subject.windows(FLOW_STEPS)
-    number = min(1, windows.per_epoch - 1) if stream else windows.per_epoch // 2
+    number = min(1, windows.every.per_epoch - 1) if stream else windows.count // 2
     window = windows(number)
     before = carry(subject.network, windows, number)
     work = len(window.starts_TB) * bptt.parameter_count(subject.network.model)
@@ -93,7 +93,7 @@ def _untrained(subject: Subject, cell: str) -> Any:
 
 def reach(subject: Subject) -> Table:
     windows = subject.windows(FLOW_STEPS, FEW_LANES if subject.train.carry else MANY_LANES)
-    seen = count(windows)
+    seen = windows.count
     uncut = inspect.loss_when_cut(subject.network, windows, seen, None)
     losses = {
         part.name: {
@@ -111,11 +111,11 @@ def reach(subject: Subject) -> Table:
     ]
 
 
-def _longest(windows: Windows, seen: int, part: Part) -> int:
+def _longest(windows: Looked, seen: int, part: Part) -> int:
     """The longest n that a cut is tried with: that of the longest sequence; of a stream, where the beginning of a
     lane, which is never cut, does not tell."""
-    if windows.filling.carries:
-        return min(FULL_STEPS, windows.filling.window * seen // 4)
+    if windows.carries:
+        return min(FULL_STEPS, windows.steps * seen // 4)
     longest = 1
     for number in range(seen):
         starts_TB = part.marks(windows(number))[0]
@@ -132,8 +132,8 @@ def _powers(longest: int) -> list[int]:
 def truncation(subject: Subject) -> Table:
     """Nothing where no state is carried, or the stream is too short to compare."""
     windows, train = subject.windows(), subject.train
-    k1 = windows.filling.window
-    last = min(windows.per_epoch - 1, max(4, FULL_STEPS // k1))
+    k1 = windows.steps
+    last = min(windows.every.per_epoch - 1, max(4, FULL_STEPS // k1))
     newest = range(last, max(last - UPDATES, last // 2), -1)
     if not (train.carry and newest):
         return []

@@ -7,13 +7,13 @@ import torch
 
 from pipelines import pictures
 from pipelines.inside import reading
-from pipelines.inside.subject import Subject, carry, count
+from pipelines.inside.subject import Looked, Subject, carry
 from pipelines.pictures import panels
 from pipelines.pictures.panels import Axis, Panel
 from pipelines.tasks import Table
 from rnn_core import inspect
 from rnn_core.inspect import Example, parts
-from rnn_core.lanes import Window, Windows
+from rnn_core.lanes import Window
 from rnn_core.models import recognition
 from rnn_core.speech.ctc_alignment import align
 
@@ -26,7 +26,7 @@ def tables(subject: Subject) -> dict[str, Table]:
     """Of examples that are not short: the one of middling loss unrolled, and its surprise beside that of the worst;
     all of them by their loss."""
     windows = subject.windows()
-    examples = inspect.examples(subject.network, windows, count(windows))
+    examples = inspect.examples(subject.network, windows, windows.count)
     enough = np.median([example.num_steps for example in examples])
     long = [example for example in examples if example.num_steps >= enough]
     middle, worst = (_shown(subject, windows, example) for example in (long[len(long) // 2], long[-1]))
@@ -37,7 +37,7 @@ def tables(subject: Subject) -> dict[str, Table]:
     return {"examples_by_loss": _table(subject, windows, examples)}
 
 
-def _shown(subject: Subject, windows: Windows, example: Example) -> Example:
+def _shown(subject: Subject, windows: Looked, example: Example) -> Example:
     """The first steps of an example; one class for the whole is judged anew after each of them."""
     window = windows(example.window)
     most = reading.most_steps(reading.read(subject, window, example))
@@ -46,7 +46,7 @@ def _shown(subject: Subject, windows: Windows, example: Example) -> Example:
     return example.head(most)
 
 
-def _unrolled(subject: Subject, windows: Windows, example: Example) -> None:
+def _unrolled(subject: Subject, windows: Looked, example: Example) -> None:
     window, network = windows(example.window), subject.network
     before = carry(network, windows, example.window)
     read = reading.read(subject, window, example)
@@ -96,7 +96,7 @@ def _source(subject: Subject, window: Window, example: Example, part: inspect.Pa
     pictures.unrolled(stacked, axis, subject.folder / "unrolled_encoder.png", subject.title)
 
 
-def _surprise(subject: Subject, windows: Windows, example: Example) -> pictures.Surprise:
+def _surprise(subject: Subject, windows: Looked, example: Example) -> pictures.Surprise:
     read = reading.read(subject, windows(example.window), example)
     right = f", right: {read.texts['right']}" if subject.kind == "classification" else ""
     return pictures.Surprise(
@@ -126,7 +126,7 @@ def _attention(subject: Subject, window: Window, example: Example) -> None:
         pictures.glances(picture_YXC, of_TS, read.axis.above, path, subject.title)
 
 
-def _table(subject: Subject, windows: Windows, examples: list[Example]) -> Table:
+def _table(subject: Subject, windows: Looked, examples: list[Example]) -> Table:
     """The best, then the worst of those that are left; of the steps looked at."""
     ends = [*enumerate(examples[:RANKS], 1), *list(enumerate(examples, 1))[RANKS:][-RANKS:]]
     return [
