@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines import answer_files, cli, files, inputs, paths, tasks, tracking
-from pipelines.inputs import Named
-from pipelines.predictor import Predictor
+from pipelines import cli, files, paths, tasks, tracking
+from pipelines.using import answer_files, inputs
+from pipelines.using.inputs import Named
+from pipelines.using.predictor import Predictor
 from rnn_core.errors import DataError, UserError
 
 Result = dict[str, Any] | UserError
@@ -57,7 +58,7 @@ def predict(
         return record(_answered(version.folder, _named(typed, takes, column)), _print)
     if list(typed) == [STDIN]:
         raise DataError("stdin", "it cannot be divided among workers", "a file, or no --output")
-    from pipelines import batch  # Ray: where it is used
+    from pipelines.using import batch  # Ray: where it is used
 
     found = inputs.places(typed, takes)
     with answer_files.writer(output) as write:

@@ -51,7 +51,7 @@ def _rule(tracker: tracking.Tracker, block: params.Block, number: int, champion:
         return tracking.Ruling(moves=True, why="champion: there is no other one", test_digest=None)
     if champion == number:
         return tracking.Ruling(moves=False, why="champion: it holds the alias", test_digest=None)
-    from pipelines.contest import contest  # torch: only where there is something to compare
+    from pipelines.promotion.contest import contest  # torch: only where there is something to compare
 
     began = time.monotonic()
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import cli, files, params, paths, promote, tracking
-from pipelines.card import card
+from pipelines.promotion.card import card
 from rnn_core.errors import DataError, UserError
 
 OWN = ("chosen", "example", "score")

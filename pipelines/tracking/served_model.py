@@ -20,7 +20,7 @@ class Answers(PythonModel):
     in base64) or `table` (the text of a CSV file)."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        from pipelines.predictor import Predictor  # torch: at loading, not when the version is made
+        from pipelines.using.predictor import Predictor  # torch: at loading, not when the version is made
 
         self.predictor = Predictor(Path(context.artifacts["model"]))
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pipelines import files, networks, params, tasks, tracking
-from pipelines.predictor import Predictor
 from pipelines.tracking import registry
+from pipelines.using.predictor import Predictor
 from rnn_core import checkpoint
 from tests.benchmarks import corpora, paired, training
 from tests.pipelines.serving import ask, serving

@@ -159,9 +159,10 @@ def code(folder: Path) -> Path:
     (folder / "rnn_core").mkdir(parents=True)
     (folder / "rnn_core/__init__.py").write_text("")
     (folder / "rnn_core/errors.py").write_text("class UserError(Exception): pass\n")
-    (folder / "pipelines").mkdir()
-    (folder / "pipelines/__init__.py").write_text("")
-    (folder / "pipelines/predictor.py").write_text(PREDICTOR)
+    (folder / "pipelines/using").mkdir(parents=True)
+    for package in ("pipelines", "pipelines/using"):
+        (folder / package / "__init__.py").write_text("")
+    (folder / "pipelines/using/predictor.py").write_text(PREDICTOR)
     return folder
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pipelines import evaluate, networks, tasks
-from pipelines.predictor import AT_ONCE, BATCH, Predictor, letters_of
 from pipelines.tasks import Picture, Simple
+from pipelines.using.predictor import AT_ONCE, BATCH, Predictor, letters_of
 from rnn_core.errors import DataError
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines import contest, files, networks, params, paths, preprocess, promote, register, tasks, tracking, ui
+from pipelines import files, networks, params, paths, preprocess, promote, register, tasks, tracking, ui
+from pipelines.promotion import contest
 from rnn_core import checkpoint
 from rnn_core.errors import ConfigError, DataError
 from tests.pipelines import spooled

@@ -18,7 +18,7 @@ import torch
 from pyarrow import parquet
 
 from pipelines import files, paths, predict
-from pipelines.predictor import Predictor
+from pipelines.using.predictor import Predictor
 from rnn_core.errors import ConfigError, DataError
 from tests.pipelines import small_models, spooled
 from tests.pipelines.serving import ask, serving

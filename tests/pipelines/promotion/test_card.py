@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from pipelines import dvc_lock, params, paths
-from pipelines.card import card
+from pipelines.promotion.card import card
 from pipelines.tracking import Card
 
 RUN = {"kind": "tagging", "cell": "lstm", "revision": "abc123+changes"}

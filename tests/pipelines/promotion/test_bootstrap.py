@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines import bootstrap
+from pipelines.promotion import bootstrap
 
 
 def mean_of(values_U):

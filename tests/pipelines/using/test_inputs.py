@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from pipelines import inputs
+from pipelines.using import inputs
 from rnn_core.errors import DataError, UserError
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import cluster, inputs
-from pipelines.inputs import Named, Place
-from pipelines.predictor import Given, Predictor
+from pipelines import cluster
+from pipelines.using import inputs
+from pipelines.using.inputs import Named, Place
+from pipelines.using.predictor import Given, Predictor
 from rnn_core.errors import DataError, UserError
 
 FILES = 64

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from pipelines import answer_files
+from pipelines.using import answer_files
 from rnn_core.errors import ConfigError
 
 ROWS = [

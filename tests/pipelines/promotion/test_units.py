@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import evaluate, files, networks, tasks, units
+from pipelines import evaluate, files, networks, tasks
+from pipelines.promotion import units
 from rnn_core import arrow
 from rnn_core.arrow import read_split
 from tests.pipelines import small_training as small

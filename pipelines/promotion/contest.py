@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from pipelines import bootstrap, evaluate, files, networks, params, paths, preprocess, raw, tasks, units
-from pipelines.bootstrap import Difference
+from pipelines import evaluate, files, networks, params, paths, preprocess, raw, tasks
+from pipelines.promotion import bootstrap, units
+from pipelines.promotion.bootstrap import Difference
 from rnn_core.arrow import SCHEMAS, Columns, read_split
 from rnn_core.config import from_mapping
 from rnn_core.errors import DataError

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.bootstrap import Counts
 from pipelines.networks import Model
+from pipelines.promotion.bootstrap import Counts
 from pipelines.tasks import Sums
 from rnn_core import arrow
 from rnn_core.arrow import Columns

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from pyarrow import parquet
 
-from pipelines.predictor import LARGEST, Given
+from pipelines.using.predictor import LARGEST, Given
 from rnn_core.errors import DataError, UserError
 
 Named = tuple[str, Given | UserError]
