@@ -3,8 +3,9 @@
 python -m pipelines.predict <block> [--suite sample|public] [--model champion] INPUT... [--output answers.parquet]
 
 INPUT is a sentence, a wav, an image, a CSV, a table of many inputs, a folder, or `-` for a line of stdin each
-(`pipelines/inputs.py`). Answers are lines of JSON on stdout, as soon as they are there; with `--output`, a file, made
-by all workers (`pipelines/batch.py`). An input without an answer is told on stderr, and makes the exit status 1.
+(`pipelines/using/inputs.py`). Answers are lines of JSON on stdout, as soon as they are there; with `--output`, a
+file, made by all workers (`pipelines/using/batch.py`). An input without an answer is told on stderr, and makes the
+exit status 1.
 """
 
 import argparse

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import files, paths, register, ui
-from pipelines.tracking import registry
+from pipelines import files, register, ui
 from tests.pipelines import spooled
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings(spooled.NOLOAD)]
@@ -29,10 +28,7 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What `make ui` prints over a store with three runs of pos_tagging and a model, while it serves them."""
     root = tmp_path_factory.mktemp("ui")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(root))
-        patch.setattr(paths, "root", lambda: root)
-        patch.setattr(registry, "CODE", spooled.code(root / "code"))
-        spooled.empty_store(tmp_path_factory, root / "mlflow.db")
+        spooled.machine(tmp_path_factory, root, patch)
         three_runs(root)
         register.register("sample", "pos_tagging")
     command = [sys.executable, "-m", "pipelines.ui", "--port", str(ui.free_port(0))]
