@@ -14,7 +14,11 @@ from pipelines import files, paths, register, ui
 from pipelines.tracking import registry
 from tests.pipelines import spooled
 
-pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings(spooled.NOLOAD)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(1500),
+    pytest.mark.filterwarnings(spooled.NOLOAD),
+]
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 240_000
@@ -45,6 +49,7 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
             said[name.strip()] = address.strip()
             if line.startswith("Ctrl+C"):
                 break
+        assert {"charts", "table", "model"} <= said.keys(), said
         yield said
         process.send_signal(signal.SIGTERM)
         process.communicate()
