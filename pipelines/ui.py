@@ -24,7 +24,8 @@ HOST = "127.0.0.1"
 PAGE = "/?workflowType=machine_learning"
 """mlflow 3 opens in its mode for language-model applications otherwise, with a narrow column for the charts."""
 DEFAULT_PORT = 5000
-START_SECONDS = 120
+START_SECONDS = 300
+"""A busy machine takes minutes over what takes ten seconds on a quiet one."""
 
 
 @contextlib.contextmanager
@@ -32,7 +33,7 @@ def serve(store: str, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]
     """A server over a store, answering when the block begins, ended with it: its address and process.
 
     Raises:
-        TrackingError: it ended by itself, or did not answer within two minutes.
+        TrackingError: it ended by itself, or did not answer within START_SECONDS.
     """
     with environment.lock():
         environment.create_store(store)

@@ -13,7 +13,11 @@ import pytest
 from pipelines import files, register, ui
 from tests.pipelines import spooled
 
-pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings(spooled.NOLOAD)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(1500),
+    pytest.mark.filterwarnings(spooled.NOLOAD),
+]
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 240_000
@@ -37,10 +41,11 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         assert process.stdout is not None
         said: dict[str, str] = {}
         for line in process.stdout:
-            name, _, address = line.strip().partition("   ")
-            said[name.strip()] = address.strip()
+            name, _, address = line.strip().partition("  ")
+            said[name] = address.strip()
             if line.startswith("Ctrl+C"):
                 break
+        assert {"charts", "table", "model"} <= said.keys(), said
         yield said
         process.send_signal(signal.SIGTERM)
         process.communicate()

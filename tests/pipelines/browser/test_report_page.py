@@ -36,7 +36,7 @@ def test_it_fits_and_nothing_is_amiss(browser: Any, screens: Path, file: Path, w
     assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     shown = "[...document.querySelectorAll('table, figure, h2, p')]"
-    beyond = f"{shown}.filter(e => e.getBoundingClientRect().right > innerWidth)"
+    beyond = f"{shown}.filter(one => one.getBoundingClientRect().right > innerWidth)"
     assert page.evaluate(f"{beyond}.length") == 0
     page.close()
 
