@@ -18,6 +18,8 @@ BENCH ?= *
 TRIALS ?= 20
 python := .venv/bin/python
 public := pipelines/suites/public/dvc.yaml
+# A process a core, at most four: a test may start workers of its own. Who is done takes over tests of the others.
+parallel := -n auto --maxprocesses 4 --dist worksteal
 export PYTHON UPGRADE
 
 .PHONY: environment repro test test-all check sweep promote rollback bench report ui readme lock
@@ -27,10 +29,10 @@ repro: environment $(public)
 	@$(python) -m pipelines.repro --suite '$(SUITE)' --block '$(TASK)'
 
 test: environment
-	$(python) -m pytest
+	$(python) -m pytest $(parallel)
 
 test-all: environment
-	$(python) -m pytest -m ''
+	$(python) -m pytest $(parallel) -m ''
 
 check: environment
 	$(python) -m ruff check .

@@ -100,7 +100,9 @@ def _dense(x: Tensor) -> Tensor:
 
 def _by_onednn(w: Tensor, rows: int) -> bool:
     large = rows >= LEAST_ROWS and rows * w.numel() >= LEAST_WORK
-    return _available and large and w.dtype in (torch.float32, torch.bfloat16) and w.device.type == "cpu"
+    # A processor that does not multiply in bfloat16 is refused there; torch's own product emulates it.
+    known = w.dtype == torch.float32 or (w.dtype == torch.bfloat16 and bfloat16_pays("cpu"))
+    return _available and large and known and w.device.type == "cpu"
 
 
 class Linear(nn.Linear):
