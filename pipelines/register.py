@@ -14,11 +14,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines import cli, files, params, paths, promote, tracking
-from pipelines.promotion.card import card
+from pipelines import cli, files, paths, tracking
 from rnn_core.errors import DataError, UserError
+
+if TYPE_CHECKING:  # with torch behind it: imported where something is finished
+    from pipelines import params
 
 OWN = ("chosen", "example", "score")
 """What `evaluated.json` says beside `trainings`."""
@@ -28,7 +30,7 @@ OWN = ("chosen", "example", "score")
 class Evaluated:
     """A block whose trainings are finished and evaluated."""
 
-    settings: params.Block
+    settings: "params.Block"
     chosen: str
     """The recurrent training whose model is the block's."""
     metrics: dict[str, Any]
@@ -47,6 +49,8 @@ class Evaluated:
 
     @property
     def card(self) -> tracking.Card:
+        from pipelines.promotion.card import card
+
         run = files.read_json(self.folder(self.chosen) / "run.json")
         return card(self.settings, self.chosen, run, self.score)
 
@@ -123,6 +127,8 @@ def read(suite: str, block: str) -> Evaluated:
         run = _read(path, f"run {_python()} -m pipelines.train {block} --suite {suite}")
         if (run["training_id"], run["status"]) != (training_id, "finished"):
             raise DataError(str(path), f"training {run['training_id']} is not the one evaluated, {training_id}", again)
+    from pipelines import params
+
     return Evaluated(settings=params.block(suite, block), metrics=metrics, **{key: evaluated[key] for key in OWN})
 
 
@@ -138,6 +144,8 @@ def _send(tracker: tracking.Tracker, evaluated: Evaluated, say: Callable[[str], 
     tracker.send_folder(evaluated.folder(evaluated.chosen), paths.evaluation(suite, block), "evaluation")
     version = tracker.register(evaluated.folder(evaluated.chosen), evaluated.evaluation, evaluated.card)
     if version.why is None:
+        from pipelines import promote
+
         why = promote.judge(tracker, evaluated.settings, version.version)
         say(f"{suite}/{block}: {version.name} version {version.version}, {why}")
     score = {**evaluated.score, "run_id": runs[evaluated.chosen], "model_version": version.version}

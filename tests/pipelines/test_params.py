@@ -155,7 +155,7 @@ def test_a_baseline_without_memory_is_as_large_as_the_network(shipped):
 @pytest.mark.parametrize(
     ("register", "says"),
     [
-        ({"level": 0.95}, r"base.register.draws: missing; wanted is int"),
+        ({"level": 0.95}, r"base.register.draws: missing; wanted is a whole number"),
         ({"level": 95.0, "draws": 2000}, r"base.register: level is 95.0, wanted is a share from 0.5 to below 1"),
         ({"level": 0.95, "draws": 10}, r"draws is 10, wanted is a whole number from 100 on"),
         ({"level": 0.95, "draws": 2000.5}, r"base.register.draws: found 2000.5"),
