@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import files, paths
+from pipelines import files, paths, ui
 from pipelines.tracking import environment, registry
 
 POINTS = 1201
@@ -101,8 +101,14 @@ def own_checkout(factory: pytest.TempPathFactory, folder: Path, monkeypatch: pyt
     monkeypatch.setenv("DVC_ROOT", str(folder))
     monkeypatch.setattr("pipelines.paths.root", lambda: folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    patient(monkeypatch)
     empty_store(factory, folder / "mlflow.db")
     return folder
+
+
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may take long to start on a slow day: pytest's own limit ends what never comes."""
+    monkeypatch.setattr(ui, "START_SECONDS", 3000)
 
 
 def until(condition: Callable[[], bool]) -> None:

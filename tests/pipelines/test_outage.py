@@ -168,6 +168,7 @@ def values_of(folder: Path) -> list[tuple[str, int, float, int]]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("server_is", ["killed and back", "down at the start", "slow", "gone for good"])
 def test_a_training_beside_a_server_that_fails(local: Path, monkeypatch: pytest.MonkeyPatch, server_is: str) -> None:
     """A real training, its driver's watch, and a real server; the numbers are those of a training that has none."""

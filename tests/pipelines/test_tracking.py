@@ -23,8 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A real server on a free port: its address and its store's file."""
     store = spooled.empty_store(tmp_path_factory, tmp_path_factory.mktemp("served") / "mlflow.db")
-    with ui.serve(f"sqlite:///{store}", ui.free_port(0)) as (address, _):
-        yield address, store
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        spooled.patient(monkeypatch)
+        with ui.serve(f"sqlite:///{store}", ui.free_port(0)) as (address, _):
+            yield address, store
 
 
 @pytest.fixture
