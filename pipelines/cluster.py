@@ -149,8 +149,19 @@ def stream(parts: Sequence[Any], read: Any, work: type, arguments: tuple[Any, ..
     Raises:
         DataError: a worker failed.
     """
-    import ray.data
     import ray.exceptions
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Ray's own settings
+        data = _streamed(parts, read, work, arguments, resources)
+    try:
+        yield from data.iter_rows()
+    except ray.exceptions.RayError as error:
+        raise DataError("the workers", _last_line(error), "mend the cause and run it again") from error
+
+
+def _streamed(parts: Sequence[Any], read: Any, work: type, arguments: tuple[Any, ...], resources: Resources) -> Any:
+    import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
@@ -160,20 +171,15 @@ def stream(parts: Sequence[Any], read: Any, work: type, arguments: tuple[Any, ..
     data: ray.data.Dataset = ray.data.from_items(list(parts), override_num_blocks=len(parts))
     # Reading takes no core from the workers, which have all of them.
     data = data.map_batches(read, batch_size=1, batch_format="pyarrow", num_cpus=0, concurrency=resources.workers)
-    compute = ray.data.ActorPoolStrategy(size=resources.workers)
-    data = data.map_batches(
+    return data.map_batches(
         work,
         fn_constructor_args=arguments,
-        compute=compute,
+        compute=ray.data.ActorPoolStrategy(size=resources.workers),
         batch_size=BATCH_ROWS,
         batch_format="pyarrow",
         num_cpus=resources.threads,
         num_gpus=resources.gpus or None,
     )
-    try:
-        yield from data.iter_rows()
-    except ray.exceptions.RayError as error:
-        raise DataError("the workers", _last_line(error), "mend the cause and run it again") from error
 
 
 _SETTINGS = {
