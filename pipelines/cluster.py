@@ -12,7 +12,7 @@ import re
 import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -180,6 +180,37 @@ def _streamed(parts: Sequence[Any], read: Any, work: type, arguments: tuple[Any,
         num_cpus=resources.threads,
         num_gpus=resources.gpus or None,
     )
+
+
+def begin(work: Callable[..., None], *arguments: Any) -> Any:
+    """`work`, which calls `run`, in a process of Ray's: there, in a main thread, `abort` can end it in good order."""
+    import ray
+
+    return ray.remote(num_cpus=0, max_retries=0)(work).options(scheduling_strategy="DEFAULT").remote(*arguments)
+
+
+def goes_on(begun: Any, seconds: float) -> bool:
+    """Whether it is still at work, after a wait of at most so long.
+
+    Raises:
+        ray.exceptions.RayError: it broke down.
+    """
+    import ray
+
+    ready, _ = ray.wait([begun], timeout=seconds)
+    if ready:
+        ray.get(begun)
+    return not ready
+
+
+def abort(begun: Any) -> None:
+    """End it as Ctrl-C would: its workers are gone and their cores free when this returns."""
+    import ray
+    from ray.exceptions import RayError
+
+    ray.cancel(begun, recursive=False)
+    with suppress(RayError):
+        ray.get(begun)
 
 
 _SETTINGS = {

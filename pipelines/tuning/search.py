@@ -5,7 +5,6 @@ halving (Li et al. 2020) stops a trial whose score is not among the best third o
 training on the workers of `cluster.run`; what it tells Tune it reads from the training's own points.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,7 +75,7 @@ def search(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     suggestions = _Suggestions(within, board, before, again, first, direction, seed)
-    halving = ASHAScheduler(
+    halving = _Halving(
         time_attr="validations",
         metric="score",
         mode=direction,
@@ -85,7 +84,7 @@ def search(
         stop_last_trials=False,
     )
     for trial, scores in before:
-        _tell(halving, f"before-{trial.number}", scores)
+        halving.before(f"before-{trial.number}", scores)
     tuner = tune.Tuner(
         tune.with_resources(_trial, {"CPU": 0, "memory": 1}),  # the workers take the cores; Tune wants something
         param_space={"resources": resources},
@@ -189,6 +188,29 @@ class _Relay(tune.Callback):
         self._board.end(self._under_way.pop(trial.trial_id), broken=True)
 
 
+class _Halving(ASHAScheduler):
+    """ASHA that asks a trial to stop and lets it go on until it has: workers first. Tune would end the trial's process
+    at once, and the cores of the workers that it had started would stay taken as long as the session lasts."""
+
+    def before(self, name: str, scores: Sequence[float]) -> None:
+        """The scores of a trial before, as if it came by now."""
+        stand_in: Any = SimpleNamespace(trial_id=name)
+        nobody: Any = None
+        self.on_trial_add(nobody, stand_in)
+        for number, score in enumerate(scores, 1):
+            super().on_trial_result(nobody, stand_in, {"validations": number, "score": score})
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if super().on_trial_result(tune_controller, trial, result) == self.STOP:
+            _stop(trial.config["job"]).touch()
+        return self.CONTINUE
+
+
+def _stop(job: worker.Job) -> Path:
+    """The file that asks a trial to stop; it looks after each score that it tells, before it goes on."""
+    return job.folder / "stop"
+
+
 def _trial(config: dict[str, Any]) -> None:
     """One trial, in a process of Tune: its training by the workers, its validations told as they come.
 
@@ -198,28 +220,36 @@ def _trial(config: dict[str, Any]) -> None:
     job: worker.Job | None = config["job"]
     if job is None:
         return
-    resources: cluster.Resources = config["resources"]
-    direction = tasks.load(job.task).METRICS[job.metric]
-    expected = job.train.epochs * job.train.validations_per_epoch
-    told = 0
+    with locks.held(job.folder / "trial.lock"):  # whoever has the same settings waits, and then finds them trained
+        _stop(job).unlink(missing_ok=True)
+        telling = _Telling(job)
+        if telling.goes_on():
+            training = cluster.begin(_train, job, config["resources"])
+            while cluster.goes_on(training, LOOK_SECONDS):
+                if not telling.goes_on():
+                    cluster.abort(training)
+                    return
+            telling.goes_on()
 
-    def tell(last: bool) -> None:
-        nonlocal told
-        scores = trials.standings(job, direction)
-        for score in scores[told:] if last else scores[told : expected - 1]:
-            told += 1
-            tune.report({"score": score, "validations": told})
 
-    # Whoever has the same settings waits, and then finds them trained.
-    with locks.held(job.folder / "trial.lock"):
-        tell(last=(job.folder / "finished.json").exists())
-        training = threading.Thread(target=_train, args=(job, resources), daemon=True)
-        if not (job.folder / "finished.json").exists():
-            training.start()
-            while training.is_alive():
-                training.join(LOOK_SECONDS)
-                tell(last=False)
-        tell(last=True)
+class _Telling:
+    """A training's validations, told to Tune once each."""
+
+    def __init__(self, job: worker.Job):
+        self._job, self._told = job, 0
+        self._direction = tasks.load(job.task).METRICS[job.metric]
+        self._before_last = job.train.epochs * job.train.validations_per_epoch - 1
+
+    def goes_on(self) -> bool:
+        """Tell what is new. Returns whether there is more to train, as far as Tune and the folder say."""
+        whole = (self._job.folder / "finished.json").exists()
+        scores = trials.standings(self._job, self._direction)
+        for score in scores[self._told : None if whole else self._before_last]:
+            self._told += 1
+            tune.report({"score": score, "validations": self._told})
+            if _stop(self._job).exists():
+                return False
+        return not whole
 
 
 def _train(job: worker.Job, resources: cluster.Resources) -> None:
@@ -229,15 +259,6 @@ def _train(job: worker.Job, resources: cluster.Resources) -> None:
         if not list(job.folder.glob("error-*.json")):
             told = {"type": type(error).__name__, "where": error.where, "found": error.found, "allowed": error.allowed}
             files.write_json(job.folder / "error-trial.json", told)
-
-
-def _tell(halving: ASHAScheduler, name: str, scores: Sequence[float]) -> None:
-    """The scores of a trial before, as if it came by now."""
-    stand_in: Any = SimpleNamespace(trial_id=name)
-    nobody: Any = None
-    halving.on_trial_add(nobody, stand_in)
-    for number, score in enumerate(scores, 1):
-        halving.on_trial_result(nobody, stand_in, {"validations": number, "score": score})
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:

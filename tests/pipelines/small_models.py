@@ -117,5 +117,7 @@ def register(name: str, root: Path) -> tuple[Path, Path]:
         answer=example["answer"],
         requirements=tuple(example["requirements"]),
     )
-    tracking.connect().register(training, evaluation)
+    tracker = tracking.connect()
+    version = tracker.register(training, evaluation, tracking.Card(text=tracking.Card.BEGIN, tags={}))
+    tracker.put("sample", name, str(version.version))
     return model, data

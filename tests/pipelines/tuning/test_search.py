@@ -4,7 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from pipelines.tuning import search
 from pipelines.tuning.space import Choices, Range
@@ -75,19 +75,27 @@ def test_a_trial_before_without_a_score_is_no_obstacle():
     assert len(run(3, [refused], first=())) == 4
 
 
-def test_halving_counts_the_trials_before():
+def test_halving_counts_the_trials_before(tmp_path):
     """A score that would be the first, and go on, is cut where better ones came before the interruption."""
 
-    def decision(before):
-        halving = ASHAScheduler(
+    class Folder:
+        """Of a trial that is asked to stop, or not."""
+
+        def __init__(self, folder):
+            self.folder = folder
+
+    def is_stopped(folder, before):
+        folder.mkdir()
+        halving = search._Halving(
             time_attr="validations", metric="score", mode="min", reduction_factor=3, stop_last_trials=False
         )
         for number, scores in enumerate(before):
-            search._tell(halving, str(number), scores)
-        trial = SimpleNamespace(trial_id="new")
+            halving.before(str(number), scores)
+        trial = SimpleNamespace(trial_id="new", config={"job": Folder(folder)})
         halving.on_trial_add(None, trial)
-        return halving.on_trial_result(None, trial, {"validations": 1, "score": 5.0})
+        assert halving.on_trial_result(None, trial, {"validations": 1, "score": 5.0}) == TrialScheduler.CONTINUE
+        return (folder / "stop").exists()
 
-    assert decision([]) == TrialScheduler.CONTINUE
-    assert decision([[1.0, 0.5], [2.0], [3.0]]) == TrialScheduler.STOP
-    assert decision([[7.0], [8.0], [9.0]]) == TrialScheduler.CONTINUE
+    assert not is_stopped(tmp_path / "a", [])
+    assert is_stopped(tmp_path / "b", [[1.0, 0.5], [2.0], [3.0]])
+    assert not is_stopped(tmp_path / "c", [[7.0], [8.0], [9.0]])
