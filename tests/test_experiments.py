@@ -110,7 +110,8 @@ def test_checkpoints_and_tracking_store_of_two_experiments_are_the_main_checkout
     for name in (*(f"pipelines/{stage}.py" for stage in STAGES),):
         (home / name).write_text(STAND_IN)
     stages = yaml.safe_load((home / "dvc.yaml").read_text())["stages"].values()
-    for dep in {dep.replace("${item.task}", "language_model") for stage in stages for dep in stage["do"]["deps"]}:
+    deps = {dep for stage in stages for dep in stage.get("do", stage)["deps"]}
+    for dep in {dep.replace("${item.task}", "language_model") for dep in deps}:
         if not dep.startswith(("data/", "${")) and not (home / dep).exists():
             place = home / dep if dep.endswith(".py") else home / dep / "part.py"
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ def block(space: dict[str, Any], **train: Any) -> dict[str, Any]:
 
 def write_params(home: Path, one: dict[str, Any]) -> None:
     content = {"root": ".", "suite": "sample", "own": "params.yaml", "blocks": {"small": one}}
-    base = {"data": {"max_bad_share": 0.001}, "train": {"seed": 1}}
+    base = {"data": {"max_bad_share": 0.001}, "train": {"seed": 1}, "register": {"level": 0.95, "draws": 100}}
     (home / "params.yaml").write_text(yaml.safe_dump(content | {"base": base}, sort_keys=False))
 
 
