@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = "words"
 RATES = (0.002, 0.02)
 STAGES = ("fetch", "preprocess", "train", "evaluate", "register")
-REAL = ("paths.py", "files.py", "tracking")
+REAL = ("paths.py", "files.py", "locks.py", "points.py", "cost.py", "dvc_lock.py", "tracking")
 STAND_IN = """
 import json, pathlib, sys
 import yaml
