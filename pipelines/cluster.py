@@ -143,7 +143,7 @@ def stream(parts: Sequence[Any], read: Any, work: type, arguments: tuple[Any, ..
 
     Args:
         parts: pieces of the input, as Ray's items; each is read by one task.
-        read: a function from a batch with a single part (`item`) to tables of rows, a generator.
+        read: a function from a batch with a single part to tables of rows, a generator.
         work: a class; each worker makes one of `arguments`, once, and calls it with tables of up to BATCH_ROWS rows.
 
     Raises:

@@ -85,7 +85,10 @@ def record(results: Iterable[Result], write: Callable[[dict[str, Any]], None]) -
             told = time.monotonic()
             _say(f"{answered:,} answered, {answered / (told - began):,.1f} a second, {failed:,} failed")
     if not answered:
-        raise DataError("INPUT", f"none of {failed} inputs has an answer" if failed else "no inputs", "see above")
+        found, allowed = "nothing to answer", "at least one input"
+        if failed:
+            found, allowed = f"none of {failed} inputs has an answer", "the lines above say why"
+        raise DataError("INPUT", found, allowed)
     _say(f"{answered:,} answered, {failed:,} failed, {time.monotonic() - began:.1f} s")
     return failed
 
