@@ -3,11 +3,12 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pipelines import files, paths, register, tracking, ui
-from pipelines.tracking import models
+from pipelines.tracking import environment, models
 from rnn_core.errors import DataError
 from tests.pipelines import spooled
 
@@ -98,8 +99,17 @@ def test_an_older_version_gets_its_digest_when_its_training_is_registered_again(
     assert tracker.bring("sample", "pos_tagging", "3").version == 3
 
 
-def test_through_a_server(machine: Path, tracker: tracking.Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    with ui.serve(f"sqlite:///{machine}/mlflow.db", ui.free_port(0)) as (address, _):
+@pytest.mark.long
+def test_through_a_server_that_hands_out_the_files_itself(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = spooled.machine(tmp_path_factory, tmp_path, monkeypatch)
+    monkeypatch.chdir(root)  # where such a server keeps them
+    monkeypatch.setattr(environment, "artifacts", lambda _: SimpleNamespace(as_uri=lambda: "mlflow-artifacts:/"))
+    spooled.checkout(root, score=96.0, training_id="a", upper="remote")
+    with ui.serve(f"sqlite:///{root}/mlflow.db", ui.free_port(0)) as (address, _):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        brought = tracking.connect().bring("sample", "pos_tagging", "challenger")
-    assert files.read_json(brought.folder / "model.json") == {"upper": "c"}
+        register.register("sample", "pos_tagging")
+        brought = tracking.connect().bring("sample", "pos_tagging", "champion")
+    assert [path.name for path in brought.folder.iterdir()] == ["model.json"]
+    assert files.read_json(brought.folder / "model.json") == {"upper": "remote"}

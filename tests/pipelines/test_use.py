@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,6 +98,8 @@ def test_predict_serve_and_evaluation_say_the_same(
             assert json.loads(said)["predictions"] == [
                 {key: value for key, value in alone.items() if key not in ("input", "text")}
             ]
+        (shown,) = re.findall(r"-d '(.*)'", (paths.REPOSITORY / "README.md").read_text())
+        assert ask(addresses["pos_tagging"], shown.encode())[0] == 200, "the README's own request"
         check_bad_requests(addresses["sentiment"])
 
 
