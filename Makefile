@@ -1,6 +1,6 @@
 # Thin: every target makes .venv first where it is missing or older than requirements.lock, then runs one command.
 #   make repro      raw data to registered models, then the table of scores; SUITE=public TASK=pos_tagging limit it
-#   make test       the test suite in at most 15 minutes; make test-all: with the long ones
+#   make test       the test suite, on all cores; make test-all: with the long ones
 #   make check      ruff, mypy, the two copies of dvc.yaml
 #   make sweep      tries settings of TASK's network by validation data, and offers the best; SUITE=public TRIALS=50
 #   make report     the suite's page of what has been run so far: data/reports/sample.html; `make repro` makes it too
