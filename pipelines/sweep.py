@@ -80,7 +80,8 @@ def _first(plan: Plan, record: Record, count: int) -> list[dict[str, Any]]:
     flat = plan.block.recurrent[0].flat()
     own = {name: flat.get(name) for name in plan.within}
     every = [own] if all(space.holds(dimension, own[name]) for name, dimension in plan.within.items()) else []
-    if space.points(plan.within) is not None and (space.points(plan.within) or 0) <= count:
+    there = space.points(plan.within)
+    if there is not None and there <= count:
         values = [dimension.values for dimension in plan.within.values() if isinstance(dimension, Choices)]
         grid = [dict(zip(plan.within, point, strict=True)) for point in itertools.product(*values)]
         random.Random(plan.block.recurrent[0].train.seed).shuffle(grid)

@@ -7,7 +7,7 @@
 The order of the writes is such that a process killed between any two of them leaves a champion and nothing that the
 next decision does not set right. Of two decisions at once the second finds that the champion is another one than it
 compared with, and compares again: in one checkout because of the lock, on two machines because each looks before it
-writes, and once more when all is written.
+writes, and once more when all is written. Two machines that write between each other's looks leave the later one.
 """
 
 from mlflow import MlflowClient

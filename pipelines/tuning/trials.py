@@ -81,8 +81,9 @@ class Record:
     def ranked(self) -> list[Trial]:
         """Those with a score that ended well, the best first; of equals the earlier one."""
         sign = -1 if self._direction == "max" else 1
-        scored = [trial for trial in self if trial.score is not None and trial.state in ("finished", "stopped")]
-        return sorted(scored, key=lambda trial: (sign * trial.score, trial.number))  # type: ignore[operator]
+        ended = [trial for trial in self if trial.state in ("finished", "stopped")]
+        scored = [(sign * trial.score, trial.number, trial) for trial in ended if trial.score is not None]
+        return [trial for _, _, trial in sorted(scored, key=lambda one: one[:2])]
 
 
 def shown(settings: Mapping[str, Any]) -> str:

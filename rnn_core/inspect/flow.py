@@ -11,7 +11,8 @@ run once, step by step; each t then takes one backward pass, which gives all k a
 own; of a loss of the whole sequence (a class, a string of labels) it is the part that goes through that step's output.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnn_core.inspect.parts import Part, parts
-from rnn_core.inspect.watching import WatchedLayer, watching
+from rnn_core.inspect.watching import WatchedLayer, WatchedPart, watching
 from rnn_core.lanes import Window
 
 
@@ -52,12 +53,8 @@ def gradient_flow(
         part: one of `parts(network)`; None is the first.
     """
     part = part or parts(network)[0]
-    with watching(network, part) as watched, torch.enable_grad():
-        hidden_TBH, _ = network(window, carry)
-        said_TBH = watched.h_TBH if part.of_source else hidden_TBH
-        gradient_TBH = _by_what_is_said(network, window, hidden_TBH, said_TBH)
-        starts_TB, valid_TB = part.marks(window)
-        reads_TB = valid_TB & (gradient_TBH != 0).any(2)
+    with _followed(network, window, carry, part) as (watched, said_TBH, gradient_TBH, reads_TB):
+        starts_TB, _ = part.marks(window)
         directions = [
             _Direction(starts_TB, watched.layers, reverse) for reverse in sorted({x.reverse for x in watched.layers})
         ]
@@ -69,13 +66,8 @@ def gradient_flow(
 
 def steps_read(network: Any, window: Window, carry: Any, part: Part | None = None) -> list[int]:
     """The steps of a part at which the loss reads what is said, in any lane: all, or the last of each sequence."""
-    part = part or parts(network)[0]
-    with watching(network, part) as watched, torch.enable_grad():
-        hidden_TBH, _ = network(window, carry)
-        said_TBH = watched.h_TBH if part.of_source else hidden_TBH
-        gradient_TBH = _by_what_is_said(network, window, hidden_TBH, said_TBH)
-    _, valid_TB = part.marks(window)
-    return (valid_TB & (gradient_TBH != 0).any(2)).any(1).nonzero().flatten().tolist()
+    with _followed(network, window, carry, part or parts(network)[0]) as (_, _, _, reads_TB):
+        return reads_TB.any(1).nonzero().flatten().tolist()
 
 
 def source_flow(network: Any, window: Window, lane: int, steps: slice) -> NDArray[np.float64]:
@@ -92,6 +84,19 @@ def source_flow(network: Any, window: Window, lane: int, steps: slice) -> NDArra
             rows.append(of_SBM[:, lane].double().norm(dim=1))
     length = int(window.fields["source_valid_SB"][:, lane].sum())
     return torch.stack(rows)[:, :length].cpu().numpy()
+
+
+@contextmanager
+def _followed(
+    network: Any, window: Window, carry: Any, part: Part
+) -> Iterator[tuple[WatchedPart, Tensor, Tensor, Tensor]]:
+    """The part while it is watched, what it says, the gradient of the loss by that, and where the loss reads it."""
+    with watching(network, part) as watched, torch.enable_grad():
+        hidden_TBH, _ = network(window, carry)
+        said_TBH = watched.h_TBH if part.of_source else hidden_TBH
+        gradient_TBH = _by_what_is_said(network, window, hidden_TBH, said_TBH)
+        _, valid_TB = part.marks(window)
+        yield watched, said_TBH, gradient_TBH, valid_TB & (gradient_TBH != 0).any(2)
 
 
 def _by_what_is_said(network: Any, window: Window, hidden_TBH: Tensor, said_TBH: Tensor) -> Tensor:
