@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pipelines import cli, cluster, files, networks, params, paths, pictures, points, tasks, watch, worker
 from rnn_core.errors import ConfigError, DataError, UserError
@@ -116,26 +117,33 @@ def prepare(job: worker.Job, block: params.Block) -> None:
     if (job.folder / "run.json").exists():
         return
     source = files.read_json(paths.raw(block.suite, block.name) / "source.json")
-    about = {
+    data_digest = files.read_json(job.arrow / "summary.json")["digest"]
+    about = begun(block, name=job.name, key=job.key, data_digest=data_digest) | {
+        "cell": job.model["cell"],
+        "source_digest": hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest(),
+    }
+    flat = params.Training(name=job.name, model=job.model, train=job.train).flat()
+    files.write_json(job.folder / "params.json", flat | {"task": block.task, "metric": job.metric})
+    files.write_json(job.folder / "run.json", about)
+
+
+def begun(block: params.Block, *, name: str, key: str, data_digest: str) -> dict[str, Any]:
+    """What `run.json` says of anything of a block that begins now: a training, or a sweep."""
+    return {
         "training_id": uuid.uuid4().hex,
-        "key": job.key,
+        "key": key,
         "suite": block.suite,
         "block": block.name,
         "task": block.task,
         "kind": tasks.load(block.task).KIND,
         "dataset": block.dataset,
-        "training": job.name,
-        "cell": job.model["cell"],
+        "training": name,
         "revision": revision(),
-        "data_digest": files.read_json(job.arrow / "summary.json")["digest"],
-        "source_digest": hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest(),
+        "data_digest": data_digest,
         "cluster_job": cluster.job_id(),
-        "started": _now(),
+        "started": now(),
         "status": "running",
     }
-    flat = params.Training(name=job.name, model=job.model, train=job.train).flat()
-    files.write_json(job.folder / "params.json", flat | {"task": block.task, "metric": job.metric})
-    files.write_json(job.folder / "run.json", about)
 
 
 def finish(job: worker.Job) -> None:
@@ -152,7 +160,7 @@ def finish(job: worker.Job) -> None:
     with files.whole_folder(job.folder / "pictures") as aside:
         title = f"{run['block']}, {job.name} ({run['cell']})"
         pictures.learning_curves(job.folder, aside / "learning_curves.png", title, run["cell"])
-    files.write_json(job.folder / "run.json", run | finished | {"status": "finished", "finished": _now()})
+    files.write_json(job.folder / "run.json", run | finished | {"status": "finished", "finished": now()})
 
 
 def lay_out(jobs: list[worker.Job], block: params.Block) -> None:
@@ -230,7 +238,8 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _now() -> str:
+def now() -> str:
+    """As the facts of a run have it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -5,10 +5,8 @@ The folder is named by a hash of space, network, data and code: another one neve
 
 import hashlib
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,22 +135,8 @@ def _job(
 def _found(plan: Plan) -> None:
     """The sweep's folder, as the folder of a run: facts, params, and a curve to come."""
     block = plan.block
-    about = {
-        "training_id": uuid.uuid4().hex,
-        "key": plan.folder.name,
-        "suite": block.suite,
-        "block": block.name,
-        "task": block.task,
-        "kind": tasks.load(block.task).KIND,
-        "dataset": block.dataset,
-        "training": "sweep",
-        "role": "sweep",
-        "revision": train.revision(),
-        "data_digest": plan.about["data"],
-        "cluster_job": cluster.job_id(),
-        "started": now(),
-        "status": "running",
-    }
+    data_digest = plan.about["data"]
+    about = train.begun(block, name="sweep", key=plan.folder.name, data_digest=data_digest) | {"role": "sweep"}
     spaces = {f"space.{name}": value for name, value in plan.about["space"].items()}
     files.write_json(plan.folder / "params.json", spaces | {"task": block.task, "metric": plan.metric})
     files.write_json(plan.folder / "sweep.json", plan.about)
@@ -173,8 +157,3 @@ def _tell_others(plan: Plan) -> None:
 def shown(path: Path) -> str:
     """As one types it here."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def now() -> str:
-    """As the facts of a run have it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

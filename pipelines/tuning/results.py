@@ -6,7 +6,7 @@ import sys
 import yaml
 
 from pipelines import files, params, tracking, train
-from pipelines.tuning.plan import Plan, now, shown
+from pipelines.tuning.plan import Plan, shown
 from pipelines.tuning.trials import Record, Trial
 from rnn_core.errors import DataError
 
@@ -32,8 +32,8 @@ def conclude(plan: Plan, record: Record) -> None:
         files.write_text(aside / "winner.yaml", text)
         files.write_text(aside / "trials.txt", table(plan, record) + "\n")
     run = files.read_json(plan.folder / "run.json")
-    run |= {"status": "finished", "finished": now(), "best": {plan.metric: best.score}, "trials": len(record.settled)}
-    run |= {"seconds": sum(trial.seconds for trial in record.settled)}
+    run |= {"status": "finished", "finished": train.now(), "best": {plan.metric: best.score}}
+    run |= {"trials": len(record.settled), "seconds": sum(trial.seconds for trial in record.settled)}
     files.write_json(plan.folder / "run.json", run)
     print(f"{text}\nThis is also in {shown(plan.folder.parent / 'winner.yaml')}; params.yaml is as it was.", flush=True)
 
@@ -90,7 +90,7 @@ def _finish(plan: Plan, trial: Trial) -> None:
         job, _ = plan.job(trial.settings, run["training"])
         train.finish(job)
     elif run["status"] == "running":
-        ended = {"status": "stopped" if trial.state == "stopped" else "failed", "finished": now()}
+        ended = {"status": "stopped" if trial.state == "stopped" else "failed", "finished": train.now()}
         best = {} if trial.score is None else {"best": {plan.metric: trial.score}}
         files.write_json(folder / "run.json", run | ended | best | {"seconds": trial.seconds})
     shutil.rmtree(folder / "state", ignore_errors=True)
