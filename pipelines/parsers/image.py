@@ -52,7 +52,10 @@ def read(content: bytes, where: str, *, side: int) -> Picture:
             if image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
                 changes.append("turned as its orientation says")
             plain = _plain(turned)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except UnidentifiedImageError as error:
+        # Pillow's own words name the object by its address: the quarantine is to be the same each time.
+        raise DataError(where, "no image that can be read (of no known format)", ALLOWED) from error
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(where, f"no image that can be read ({reason})", ALLOWED) from error
     if turned.mode != RED_GREEN_BLUE:
