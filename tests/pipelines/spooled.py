@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import files, paths, ui
+from pipelines import files, locks, paths, ui
 from pipelines.tracking import environment, registry
 
 POINTS = 1201
@@ -90,8 +90,11 @@ def machine(
 
 def empty_store(factory: pytest.TempPathFactory, store: Path) -> Path:
     """A sqlite store with its tables and nothing in them, as `store`; made once for all tests, it takes seconds."""
-    template = factory.getbasetemp() / "empty" / "mlflow.db"
-    environment.create_store(f"sqlite:///{template}")
+    folder = factory.getbasetemp()
+    # The processes of pytest-xdist have folders of their own below one.
+    template = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "empty" / "mlflow.db"
+    with locks.held(template.with_suffix(".lock")):
+        environment.create_store(f"sqlite:///{template}")
     shutil.copy(template, store)
     return store
 
