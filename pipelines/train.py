@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines import cli, cluster, files, networks, params, paths, pictures, points, tasks, watch, worker
+from pipelines import cli, cluster, files, networks, params, paths, pictures, points, tasks, versions, watch, worker
 from rnn_core.errors import ConfigError, DataError, UserError
 
 
@@ -33,10 +33,12 @@ def train(suite: str, name: str) -> None:
     """
     block = params.block(suite, name)
     resources = cluster.Resources.from_environment()
-    jobs = plan(block, paths.arrow(suite, name), paths.checkpoints(suite, name), resources.threads)
+    jobs = plan(block, paths.arrow(suite, name), paths.checkpoints(suite, name), resources)
     for job in jobs:
         prepare(job, block)
     unfinished = [job for job in jobs if not (job.folder / "finished.json").exists()]
+    if unfinished:
+        resources = within_lanes(resources, min(unfinished, key=lambda job: job.train.lanes))
     for job in jobs:
         if job not in unfinished:
             print(f"{name}/{job.name}: trained already ({job.folder.name})")
@@ -61,6 +63,19 @@ def work(jobs: list[worker.Job], block: params.Block, resources: cluster.Resourc
     return time.monotonic() - began - (sum(map(trained_seconds, jobs)) - trained)
 
 
+def within_lanes(resources: cluster.Resources, job: worker.Job) -> cluster.Resources:
+    """Not more workers than this training has lanes.
+
+    Raises:
+        ConfigError: not even as few as there may be.
+    """
+    lanes = job.train.lanes
+    if resources.least > lanes:
+        found = f"{resources.least} workers for the {lanes} lanes of {job.name}"
+        raise ConfigError("RNN_WORKERS", found, f"at most {lanes}, or more train.lanes")
+    return dataclasses.replace(resources, workers=min(resources.workers, lanes))
+
+
 def trained_seconds(job: worker.Job) -> float:
     """Of training, so far: of a finished one in all, of an interrupted one up to its last point."""
     finished = job.folder / "finished.json"
@@ -69,7 +84,7 @@ def trained_seconds(job: worker.Job) -> float:
     return max((float(point["seconds"]) for point in points.read(job.folder)), default=0.0)
 
 
-def plan(block: params.Block, arrow: Path, checkpoints: Path, threads: int) -> list[worker.Job]:
+def plan(block: params.Block, arrow: Path, checkpoints: Path, resources: cluster.Resources) -> list[worker.Job]:
     """The block's trainings as jobs, the recurrent one first; a baseline of another cell is made as large as it.
 
     Raises:
@@ -100,8 +115,9 @@ def plan(block: params.Block, arrow: Path, checkpoints: Path, threads: int) -> l
                 train=training.train,
                 metric=block.evaluate.metric,
                 key=key,
-                threads=threads,
-                code=code_digest(block.task),
+                threads=resources.threads,
+                checkpoint_seconds=resources.checkpoint_seconds,
+                versions=versions.here(block.task),
             )
         )
     return jobs
@@ -110,7 +126,7 @@ def plan(block: params.Block, arrow: Path, checkpoints: Path, threads: int) -> l
 def prepare(job: worker.Job, block: params.Block) -> None:
     """The training's folder with `run.json` and `params.json`; one that other code finished is made anew."""
     finished = job.folder / "finished.json"
-    if finished.exists() and files.read_json(finished)["code"] != job.code:
+    if finished.exists() and files.read_json(finished)["code"] != job.versions["code"]:
         shutil.rmtree(job.folder)
     for left in job.folder.glob("error-*.json"):
         left.unlink()
@@ -190,14 +206,6 @@ def chosen(jobs: list[worker.Job], block: params.Block) -> str:
     return best(scores, key=scores.__getitem__)
 
 
-def code_digest(task: str) -> str:
-    """Of the code that decides what a training computes; what only looks at a trained network (`inspect`) does not."""
-    root = paths.root()
-    core = [path for path in (root / "rnn_core").rglob("*.py") if path.parent != root / "rnn_core/inspect"]
-    sources = sorted(core) + [root / f"pipelines/{name}.py" for name in ("worker", "group", f"tasks/{task}")]
-    return hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()
-
-
 def revision() -> str | None:
     """The git revision, with `+changes` where code or params differ from it; None outside a repository."""
     head = _git("rev-parse", "HEAD")
@@ -208,7 +216,7 @@ def revision() -> str | None:
 
 
 def describe(resources: cluster.Resources) -> str:
-    count = f"{resources.workers} worker{'s' if resources.workers > 1 else ''}"
+    count = f"{resources.least} to " * resources.elastic + f"{resources.workers} worker{'s' * (resources.workers > 1)}"
     return f"{count}, {resources.threads} threads each" + (", a GPU each" if resources.gpus else "")
 
 

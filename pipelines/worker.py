@@ -10,15 +10,16 @@ into a training's folder:
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from pipelines import files, group, locks, machine, networks, paths, tasks
+from pipelines import files, group, locks, machine, networks, paths, tasks, versions
 from pipelines.params import Train
 from pipelines.points import Recorder
 from rnn_core import averaging, bptt, checkpoint, memory, optim, products
@@ -28,6 +29,7 @@ from rnn_core.graph import Captured, CudaGraphs
 from rnn_core.lanes import Windows, lane_slice
 from rnn_core.models import KINDS
 from rnn_core.prefetch import Prefetched
+from rnn_core.saver import Saver
 from rnn_core.text.varied import relative_length, varied
 
 LOCK_SECONDS = 60
@@ -49,11 +51,17 @@ class Job:
     key: str
     """Hash of configuration and data."""
     threads: int
-    code: str
-    """Digest of the code that decides what is computed."""
+    checkpoint_seconds: float
+    """At the latest after so many there is a new training state."""
+    versions: dict[str, str]
+    """Of what decides what is computed, as whoever starts the workers has it: `pipelines/versions.py`."""
 
 
-def train_all(jobs: list[Job], device: str) -> None:
+Notice = Callable[[], object]
+"""What is announced of this worker's end, None while nothing is; called once an update."""
+
+
+def train_all(jobs: list[Job], device: str, notice: Notice = lambda: None) -> None:
     """Train each job that is not finished yet; a user's mistake is left in the folder for the driver to raise."""
     for job in jobs:
         if (job.folder / "finished.json").exists():
@@ -61,14 +69,15 @@ def train_all(jobs: list[Job], device: str) -> None:
         if list(job.folder.glob("error-*.json")):
             return
         try:
-            train(job, device)
+            versions.check(job.task, job.versions)
+            train(job, device, notice)
         except UserError as error:
             told = {"type": type(error).__name__, "where": error.where, "found": error.found, "allowed": error.allowed}
             files.write_json(job.folder / f"error-{group.rank():04d}.json", told)
             raise
 
 
-def train(job: Job, device: str) -> None:
+def train(job: Job, device: str, notice: Notice = lambda: None) -> None:
     """From the newest training state, or from nothing, to `finished.json`.
 
     Raises:
@@ -77,11 +86,15 @@ def train(job: Job, device: str) -> None:
     memory.keep()
     torch.set_num_threads(job.threads)
     job.folder.mkdir(parents=True, exist_ok=True)
-    if group.rank() == 0:
-        with alone(job.folder / "writer.lock", LOCK_SECONDS), contextlib.closing(Recorder(job.folder)) as recorder:
-            _Training(job, torch.device(device), recorder).run()
-    else:
-        _Training(job, torch.device(device), None).run()
+    if group.rank() != 0:
+        _Training(job, torch.device(device), notice, None).run()
+        return
+    with (
+        alone(job.folder / "writer.lock", LOCK_SECONDS),
+        contextlib.closing(Recorder(job.folder)) as recorder,
+        Saver(job.folder / "state", key=job.key) as saver,
+    ):
+        _Training(job, torch.device(device), notice, Written(recorder, saver)).run()
 
 
 @dataclass
@@ -106,22 +119,39 @@ class Progress:
     """Updates done when averaging began."""
 
 
-class _Training:
-    """One training on this worker; only the one with a recorder writes."""
+@dataclass
+class Spent:
+    """Seconds of this worker since the last point."""
 
-    def __init__(self, job: Job, device: torch.device, recorder: Recorder | None):
-        self.job, self.device, self.recorder = job, device, recorder
+    step: float = 0.0
+    communication: float = 0.0
+    """Of `step`: sums over the workers, and waiting for them."""
+    saving: float = 0.0
+
+
+class Written(NamedTuple):
+    """Where the worker that writes puts its points and its training states."""
+
+    points: Recorder
+    states: Saver
+
+
+class _Training:
+    """One training on this worker; only the first worker writes."""
+
+    def __init__(self, job: Job, device: torch.device, notice: Notice, written: Written | None):
+        self.job, self.device, self.notice, self.written = job, device, notice, written
         self.task, settings = tasks.load(job.task), job.train
         self.sidecar = files.read_json(job.arrow / "sidecar.json")
         self.lanes = lane_slice(settings.lanes, group.rank(), group.size())
         self.windows = split_windows(job.arrow, "train", self.task.KIND, settings, self.lanes, seed=settings.seed)
         self.validation = split_windows(job.arrow, "validation", self.task.KIND, settings, self.lanes)
         self.ready = Prefetched(self.windows, device, kept=math.ceil((settings.k2 - settings.window) / settings.window))
-        self.step_seconds = 0.0
+        self.spent = Spent()
         torch.manual_seed(settings.seed)
         self.network = networks.build(self.task, job.model, self.sidecar).to(device, getattr(torch, settings.stored))
         self.bfloat16 = settings.dtype == "bfloat16" and products.bfloat16_pays(device)
-        if recorder and settings.dtype == "bfloat16" and not self.bfloat16:
+        if written and settings.dtype == "bfloat16" and not self.bfloat16:
             print(f"{job.name}: this {device.type} has no bfloat16 of its own, float32 is used", flush=True)
         self.graph = settings.graph and device.type == "cuda"
         if self.graph and not getattr(self.network.head, "waits_for_nothing", False):
@@ -139,6 +169,7 @@ class _Training:
         self.progress = Progress()
         self._resume()
         self.began = time.monotonic() - self.progress.seconds
+        self.saved, self.answered, self.asked = time.monotonic(), notice(), False
 
     def run(self) -> None:
         with self.ready:
@@ -153,7 +184,7 @@ class _Training:
         while self.state.update < self.total and progress.waited <= patience:
             began = time.monotonic()
             step = next(steps)
-            self.step_seconds += time.monotonic() - began
+            self.spent.step += time.monotonic() - began
             progress.loss_sum += step.loss * step.count
             progress.count += step.count
             progress.steps += step.steps
@@ -164,7 +195,7 @@ class _Training:
             due = at_end or step.update % validate_every == 0
             if due:
                 self._validate()
-            if due or step.update % settings.checkpoint_steps == 0:
+            if due or self.asked or step.update % settings.checkpoint_steps == 0:
                 self._save()
 
     def _steps(self) -> Iterator[bptt.Step]:
@@ -180,9 +211,20 @@ class _Training:
             k2=settings.k2 if settings.carry and not settings.window_spread else None,
             accumulate=settings.accumulate,
             bfloat16=self.bfloat16,
-            reduce=group.reduce,
+            reduce=self._reduce,
             capture=(lambda function: Captured(function, CudaGraphs(self.device))) if self.graph else None,
         )
+
+    def _reduce(self, tensors: list[Tensor]) -> None:
+        """Sum over the workers; with it goes whether one of them wants a training state now, so that all save."""
+        began, announced = time.monotonic(), self.notice()
+        late = self.written is not None and began - self.saved >= self.job.checkpoint_seconds
+        wish = torch.tensor([float(late or announced not in (None, self.answered))], dtype=torch.float64)
+        group.reduce([*tensors, wish.to(tensors[0].device)])
+        self.asked = bool(wish)
+        if self.asked:
+            self.answered = announced
+        self.spent.communication += time.monotonic() - began
 
     def _length(self, update: int) -> float:
         """Of an update's windows as a share of the usual one."""
@@ -217,12 +259,26 @@ class _Training:
             "train/rate": step.rate,
             "train/epoch": float(step.update / self.per_epoch),
             "train/tokens_per_second": progress.steps / max(1e-9, seconds - progress.last_point),
-            "train/input_share": self.ready.waited / self.step_seconds,
+            "train/input_share": self.ready.waited / self.spent.step,
+            "train/checkpoint_share": self.spent.saving / max(1e-9, seconds - progress.last_point),
+            **self._side_by_side(),
         }
-        if self.recorder:
-            self.recorder.add(step.update, seconds, values)
+        if self.written:
+            self.written.points.add(step.update, seconds, values)
         progress.loss_sum, progress.count, progress.steps, progress.last_point = 0.0, 0, 0, seconds
-        self.ready.waited = self.step_seconds = 0.0
+        self.ready.waited, self.spent = 0.0, Spent()
+
+    def _side_by_side(self) -> dict[str, float]:
+        """Several workers beside each other since the last point; the slowest is the one that the others wait for."""
+        if group.size() == 1:
+            return {}
+        steps_W, talks_W = group.gathered(torch.tensor([self.spent.step, self.spent.communication])).double().unbind(1)
+        busy_W = steps_W - talks_W
+        return {
+            "train/communication_share": float((talks_W / steps_W).mean()),
+            "train/slowest_worker": float(busy_W.argmax()),
+            "train/slowest_lag": float(busy_W.max() / busy_W.median().clamp(min=1e-9) - 1),
+        }
 
     def _validate(self) -> None:
         """Score on the validation split, by the weights' mean where there is one; the best are kept in `best/`."""
@@ -235,8 +291,10 @@ class _Training:
         group.reduce(list(sums.values()))
         metrics = self.task.metrics(sums, self.sidecar)
         score = metrics[job.metric]
-        if self.recorder:
-            self.recorder.add(self.state.update, self._seconds(), {f"validation/{k}": v for k, v in metrics.items()})
+        if self.written:
+            self.written.points.add(
+                self.state.update, self._seconds(), {f"validation/{k}": v for k, v in metrics.items()}
+            )
         progress.scores.append(score)
         better = progress.best is None or _better(score, progress.best, self.direction)
         if job.train.keep == "best" and not better:
@@ -244,11 +302,12 @@ class _Training:
             return
         progress.best, progress.best_metrics = score, metrics
         progress.best_update, progress.waited = self.state.update, 0
-        if self.recorder:
+        if self.written:
             with files.whole_folder(job.folder / "best") as aside:
                 checkpoint.save_network(self.network, aside / "model.safetensors")
 
     def _save(self) -> None:
+        began = time.monotonic()
         carry = bptt.map_carry(lambda mine: group.gather_lanes(mine, self.job.train.lanes), self.state.carry)
         self.progress.seconds = self._seconds()
         facts = {
@@ -258,8 +317,10 @@ class _Training:
             "workers": group.size(),
             "threads": self.job.threads,
         }
-        if self.recorder:
-            checkpoint.save(self.job.folder / "state", self.state, carry, key=self.job.key, facts=facts)
+        if self.written:
+            self.written.states.save(self.state, carry, facts)
+        self.saved = time.monotonic()
+        self.spent.saving += self.saved - began
 
     def _finish(self) -> None:
         finished = {
@@ -276,9 +337,10 @@ class _Training:
             **machine.hardware(self.device),
             "parameters": bptt.parameter_count(self.network),
             **KINDS[self.task.KIND].pad_shares(self.windows),
-            "code": self.job.code,
+            "code": self.job.versions["code"],
         }
-        if self.recorder:
+        if self.written:
+            self.written.states.wait()
             files.write_json(self.job.folder / "finished.json", finished)
 
     def _seconds(self) -> float:

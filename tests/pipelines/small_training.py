@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from pipelines import cluster, files, params, worker
+from pipelines import cluster, files, params, versions, worker
 from pipelines.points import read
 from rnn_core import arrow
 
@@ -89,7 +89,8 @@ def job_of(path: Path) -> worker.Job:
         metric="perplexity",
         key="key",
         threads=1,
-        code="code",
+        checkpoint_seconds=written.get("checkpoint_seconds", 60),
+        versions=versions.here("language_model"),
     )
 
 
@@ -158,8 +159,8 @@ def train_until(path: Path, workers: int, step: int) -> None:
 
 def numbers(points: list[dict]) -> list[tuple]:
     """What a training computed, without the times."""
-    timed = ("train/tokens_per_second", "train/input_share")
-    return [(p["step"], {k: v for k, v in p["values"].items() if k not in timed}) for p in points]
+    timed = ("_per_second", "_share", "slowest_worker", "slowest_lag")
+    return [(p["step"], {k: v for k, v in p["values"].items() if not k.endswith(timed)}) for p in points]
 
 
 def losses(points: list[dict]) -> np.ndarray:

@@ -1,0 +1,43 @@
+"""A Ray cluster of several nodes on this machine, each of one core, that come and go: for what a training makes of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pipelines.cluster.session as session
+
+LOOPBACK = "127.0.0.1"
+
+
+class Nodes:
+    """The nodes beside the head, which has no core for workers."""
+
+    def __init__(self, cluster: Any):
+        self._cluster, self.address = cluster, str(cluster.address)
+
+    def add(self) -> Any:
+        """One more node, of one core."""
+        return self._cluster.add_node(num_cpus=1, node_ip_address=LOOPBACK)
+
+    def kill(self, node: Any) -> None:
+        """SIGKILL on all its processes: a machine that is gone."""
+        self._cluster.remove_node(node, allow_graceful=False)
+
+
+@contextmanager
+def started(monkeypatch: Any, nodes: int) -> Iterator[Nodes]:
+    """A cluster of so many nodes of one core."""
+    for name, value in (session._SETTINGS | session._EMBEDDED).items():
+        monkeypatch.setenv(name, value)
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "node_ip_address": LOOPBACK, "include_dashboard": False}
+    )
+    try:
+        there = Nodes(cluster)
+        for _ in range(nodes):
+            there.add()
+        yield there
+    finally:
+        cluster.shutdown()
