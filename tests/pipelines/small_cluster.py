@@ -19,6 +19,10 @@ class Nodes:
         """One more node, of one core."""
         return self._cluster.add_node(num_cpus=1, node_ip_address=LOOPBACK)
 
+    def ids(self) -> list[str]:
+        """Of the nodes that are alive, by Ray's names; the head is not among them."""
+        return [node.node_id for node in self._cluster.worker_nodes if node.all_processes]
+
     def kill(self, node: Any) -> None:
         """SIGKILL on all its processes: a machine that is gone."""
         self._cluster.remove_node(node, allow_graceful=False)

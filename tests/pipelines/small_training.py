@@ -12,13 +12,15 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 
 from pipelines import cluster, files, params, versions, worker
-from pipelines.points import read
+from pipelines.points import Tail, read
 from rnn_core import arrow
 
 VOCABULARY = 11
@@ -97,11 +99,11 @@ def job_of(path: Path) -> worker.Job:
 class Running:
     """Workers (or one driver with Ray's) at work; a context that leaves no process behind."""
 
-    def __init__(self, path: Path, workers: int, ray: bool = False):
+    def __init__(self, path: Path, workers: int | str, ray: bool = False):
         meeting = path / f"meeting-{uuid.uuid4().hex}"
-        ranks = ["ray"] if ray else [str(rank) for rank in range(workers)]
+        ranks = ["ray"] if ray else [str(rank) for rank in range(int(workers))]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "RNN_WORKERS": str(workers), "RNN_THREADS": "1"}
-        self.path, self.points = path, path / "training/points.jsonl"
+        self.path, self._tail, self._seen = path, Tail(path / "training"), []
         self.processes = [
             subprocess.Popen(
                 [sys.executable, "-m", __name__, str(path), rank, str(workers), str(meeting)],
@@ -122,13 +124,20 @@ class Running:
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
-    def wait_for(self, step: int, seconds: float = 120) -> None:
+    def wait_for(self, step: int) -> None:
         """Until the training has recorded this update."""
-        deadline = time.monotonic() + seconds
-        while not (self.points.exists() and any(point["step"] >= step for point in read(self.points.parent))):
+        self.wait_until(lambda: self.points() and self._seen[-1]["step"] >= step)
+
+    def points(self) -> list[dict]:
+        """All that it has recorded so far."""
+        self._seen += self._tail.new()
+        return self._seen
+
+    def wait_until(self, condition: Callable[[], Any]) -> None:
+        """As long as it takes: pytest's own limit ends what never comes."""
+        while not condition():
             for process in self.processes:
                 assert process.poll() in (None, 0), process.stderr.read()
-            assert time.monotonic() < deadline, f"no update {step} in {seconds} s"
             time.sleep(0.02)
 
     def kill(self) -> None:
