@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, each of one core, that come and go: for what a training makes of it."""
+"""A Ray cluster of several nodes on this machine, each of one core, that come and go: what a training makes of it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
