@@ -73,6 +73,7 @@ _EMBEDDED = {
     # Ray's own switch for one machine: with the loopback address as the node's, its processes listen there only,
     # and on all interfaces with any other one. (It is named for the systems where it is the default.)
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process of its own, and nobody takes a person's machine away
     # Ray makes its workers give way to everything else; here they are what the machine is for.
     "RAY_worker_niceness": "0",
 }
