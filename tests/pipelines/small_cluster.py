@@ -33,6 +33,7 @@ def started(monkeypatch: Any, nodes: int) -> Iterator[Nodes]:
     """A cluster of so many nodes of one core."""
     for name, value in (session._SETTINGS | session._EMBEDDED).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER")
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(
