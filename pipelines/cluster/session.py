@@ -64,6 +64,7 @@ _SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed, a finished one collected, so soon
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # settings that cannot be trained with end without a score
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a sweep's trials are files of their own
     "RAY_AIR_NEW_OUTPUT": "0",  # which would draw its tables although told to be quiet
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a sweep as it ends a training

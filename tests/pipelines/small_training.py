@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import torch
 
 from pipelines import cluster, files, params, versions, worker
 from pipelines.points import Tail, read
@@ -153,9 +154,14 @@ class Running:
 
 
 def train(path: Path, workers: int) -> list[dict]:
-    """Run to the end, from where it stands; the points."""
-    with Running(path, workers) as running:
-        running.finish()
+    """Run to the end, from where it stands, one worker in this process; the points."""
+    if workers == 1:
+        threads = torch.get_num_threads()
+        worker.train_all([job_of(path)], "cpu")
+        torch.set_num_threads(threads)
+    else:
+        with Running(path, workers) as running:
+            running.finish()
     return read(path / "training")
 
 
