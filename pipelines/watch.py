@@ -108,7 +108,9 @@ class _Line:
             began = [f"epoch {epoch:.1f} of {self._epochs}", f"loss {values['train/loss']:.3f} nats"]
             parts = [*began, *parts, f"{values['train/tokens_per_second']:,.0f} tokens/s"]
         if values.get("train/slowest_lag", 0.0) >= LAGGING:
-            parts.append(f"worker {values['train/slowest_worker']:.0f} lags by {100 * values['train/slowest_lag']:.0f} %")
+            parts.append(
+                f"worker {values['train/slowest_worker']:.0f} lags by {100 * values['train/slowest_lag']:.0f} %"
+            )
         return f"{self._title}: {', '.join(parts)}, {_clock(self._seconds)} done, {self._left(epoch or 0.0)} left"
 
     def _left(self, epoch: float) -> str:
