@@ -7,6 +7,8 @@ from typing import Any
 import pipelines.cluster.session as session
 
 LOOPBACK = "127.0.0.1"
+NOTICED_SOON = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 10}
+"""A machine that is gone is known to be so after 5 seconds."""
 
 
 class Nodes:
@@ -36,9 +38,8 @@ def started(monkeypatch: Any, nodes: int) -> Iterator[Nodes]:
     monkeypatch.delenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER")
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "node_ip_address": LOOPBACK, "include_dashboard": False}
-    )
+    head = {"num_cpus": 0, "node_ip_address": LOOPBACK, "include_dashboard": False, "_system_config": NOTICED_SOON}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         there = Nodes(cluster)
         for _ in range(nodes):
