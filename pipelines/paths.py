@@ -1,7 +1,8 @@
 """Where everything lies: one function a kind of artefact, below the repository's root.
 
 Reads DVC_ROOT: an experiment runs in a copy of the repository below `.dvc/tmp`, and what must outlive that copy
-(checkpoints, the tracking store, downloads) lies in the main checkout, which DVC_ROOT names.
+(checkpoints, the tracking store, downloads) lies in the main checkout, which DVC_ROOT names. And RNN_NODE_FOLDER: a
+folder of a worker's machine.
 """
 
 import os
@@ -88,6 +89,11 @@ def downloads() -> Path:
 def models() -> Path:
     """Files of registered models that were asked for, by sha256: downloaded once."""
     return home() / "data/models"
+
+
+def node() -> Path:
+    """What workers keep on their machine where no folder is shared: trainings under way, data that were fetched."""
+    return Path(os.environ.get("RNN_NODE_FOLDER") or root() / "data/node").resolve()
 
 
 def block_name(argument: str) -> str:

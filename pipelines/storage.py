@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -54,10 +54,10 @@ class Storage:
             for path in paths:
                 relative = path.relative_to(folder).as_posix()
                 manifest[relative] = {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
-                with path.open("rb") as source:
-                    self._write(f"{name}/{relative}", lambda out, source=source: shutil.copyfileobj(source, out, PIECE))
-            text = json.dumps(manifest, indent=1, sort_keys=True).encode()
-            self._write(f"{name}/{MANIFEST}", lambda out: out.write(text))
+                with path.open("rb") as source, self._writing(f"{name}/{relative}") as out:
+                    shutil.copyfileobj(source, out, PIECE)
+            with self._writing(f"{name}/{MANIFEST}") as out:
+                out.write(json.dumps(manifest, indent=1, sort_keys=True).encode())
 
     def get(self, name: str, folder: Path) -> None:
         """Fetch a stored folder; it appears whole or not at all. A file that comes with other bytes is asked for again.
@@ -75,6 +75,16 @@ class Storage:
                 if facts["sha256"] not in tries:
                     raise DataError(f"{self._shown}/{name}/{relative}", "its checksum is another", "a whole file")
 
+    def has(self, name: str) -> bool:
+        """Whether a whole folder of this name is there.
+
+        Raises:
+            DataError: the storage cannot be read.
+        """
+        with self._told(name, "cannot be read"):
+            found = self._system.get_file_info(self._place(f"{name}/{MANIFEST}"))
+            return bool(found.type == fs.FileType.File)
+
     def names(self, under: str) -> list[str]:
         """Of the whole folders below one, in their order.
 
@@ -90,23 +100,23 @@ class Storage:
     def remove(self, name: str) -> None:
         """Its manifest first, so that what is half removed is not taken for whole; nothing where it is not there."""
         with self._told(name, "cannot be removed"):
-            if self._system.get_file_info(self._place(f"{name}/{MANIFEST}")).type == fs.FileType.File:
+            if self.has(name):
                 self._system.delete_file(self._place(f"{name}/{MANIFEST}"))
                 self._system.delete_dir(self._place(name))
 
     def _place(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
 
-    def _write(self, name: str, write: Callable[[Any], object]) -> None:
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[Any]:
         """An object store shows a file when it is closed; elsewhere it gets its name then."""
         place = self._place(name)
         if not isinstance(self._system, fs.LocalFileSystem):
             with self._system.open_output_stream(place) as out:
-                write(out)
+                yield out
             return
-        self._system.create_dir(place.rpartition("/")[0], recursive=True)
         with files.whole_file(Path(place)) as aside, aside.open("wb") as out:
-            write(out)
+            yield out
 
     def _fetch(self, name: str, target: Path) -> str:
         """The checksum of what came."""

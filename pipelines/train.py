@@ -21,7 +21,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines import cli, cluster, files, networks, params, paths, pictures, points, tasks, versions, watch, worker
+from pipelines import (
+    cli,
+    cluster,
+    files,
+    kept,
+    networks,
+    params,
+    paths,
+    pictures,
+    points,
+    tasks,
+    versions,
+    watch,
+    worker,
+)
+from pipelines.job import Job
+from pipelines.storage import Storage
 from rnn_core.errors import ConfigError, DataError, UserError
 
 
@@ -52,18 +68,24 @@ def train(suite: str, name: str) -> None:
     lay_out(jobs, block)
 
 
-def work(jobs: list[worker.Job], block: params.Block, resources: cluster.Resources) -> float:
+def work(jobs: list[Job], block: params.Block, resources: cluster.Resources) -> float:
     """Train these in one session of workers, watched. Returns the seconds of the session that were no training."""
     began, trained = time.monotonic(), sum(map(trained_seconds, jobs))
     session = hashlib.sha256("".join(job.key for job in jobs).encode()).hexdigest()[:16]
     storage = paths.checkpoints(block.suite, block.name) / "ray"
-    with watch.Watch(jobs, block.experiment), _told_errors(jobs), cluster.joined(resources):
+    followers = [kept.Follower(Storage(job.storage), job.kept_as, job.folder) for job in jobs if job.storage]
+    with (
+        watch.Watch(jobs, block.experiment),
+        _told_errors(jobs),
+        kept.Following(followers),
+        cluster.joined(resources),
+    ):
         cluster.run(worker.train_all, jobs, name=f"{block.name}-{session}", storage=storage, resources=resources)
     shutil.rmtree(storage, ignore_errors=True)
     return time.monotonic() - began - (sum(map(trained_seconds, jobs)) - trained)
 
 
-def within_lanes(resources: cluster.Resources, job: worker.Job) -> cluster.Resources:
+def within_lanes(resources: cluster.Resources, job: Job) -> cluster.Resources:
     """Not more workers than this training has lanes.
 
     Raises:
@@ -76,7 +98,7 @@ def within_lanes(resources: cluster.Resources, job: worker.Job) -> cluster.Resou
     return dataclasses.replace(resources, workers=min(resources.workers, lanes))
 
 
-def trained_seconds(job: worker.Job) -> float:
+def trained_seconds(job: Job) -> float:
     """Of training, so far: of a finished one in all, of an interrupted one up to its last point."""
     finished = job.folder / "finished.json"
     if finished.exists():
@@ -84,7 +106,7 @@ def trained_seconds(job: worker.Job) -> float:
     return max((float(point["seconds"]) for point in points.read(job.folder)), default=0.0)
 
 
-def plan(block: params.Block, arrow: Path, checkpoints: Path, resources: cluster.Resources) -> list[worker.Job]:
+def plan(block: params.Block, arrow: Path, checkpoints: Path, resources: cluster.Resources) -> list[Job]:
     """The block's trainings as jobs, the recurrent one first; a baseline of another cell is made as large as it.
 
     Raises:
@@ -106,7 +128,7 @@ def plan(block: params.Block, arrow: Path, checkpoints: Path, resources: cluster
         settings |= {"metric": block.evaluate.metric, "data": digest}
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:20]
         jobs.append(
-            worker.Job(
+            Job(
                 name=training.name,
                 folder=checkpoints / f"{training.name}-{key}",
                 arrow=arrow,
@@ -118,20 +140,30 @@ def plan(block: params.Block, arrow: Path, checkpoints: Path, resources: cluster
                 threads=resources.threads,
                 checkpoint_seconds=resources.checkpoint_seconds,
                 versions=versions.here(block.task),
+                storage=resources.storage,
             )
         )
     return jobs
 
 
-def prepare(job: worker.Job, block: params.Block) -> None:
+def prepare(job: Job, block: params.Block) -> None:
     """The training's folder with `run.json` and `params.json`; one that other code finished is made anew."""
     finished = job.folder / "finished.json"
     if finished.exists() and files.read_json(finished)["code"] != job.versions["code"]:
         shutil.rmtree(job.folder)
     for left in job.folder.glob("error-*.json"):
         left.unlink()
-    if (job.folder / "run.json").exists():
-        return
+    storage = None if job.storage is None else Storage(job.storage)
+    if storage is not None:
+        kept.begun(storage, job.kept_as, job.folder)
+    if not (job.folder / "run.json").exists():
+        _begin(job, block)
+    if storage is not None:
+        kept.begins(storage, job.kept_as, job.folder)
+        kept.Follower(storage, job.kept_as, job.folder).look()
+
+
+def _begin(job: Job, block: params.Block) -> None:
     source = files.read_json(paths.raw(block.suite, block.name) / "source.json")
     data_digest = files.read_json(job.arrow / "summary.json")["digest"]
     about = begun(block, name=job.name, key=job.key, data_digest=data_digest) | {
@@ -162,7 +194,7 @@ def begun(block: params.Block, *, name: str, key: str, data_digest: str) -> dict
     }
 
 
-def finish(job: worker.Job) -> None:
+def finish(job: Job) -> None:
     """Facts of the finished training into `run.json`, the model's files together, the curves as a picture; once."""
     run = files.read_json(job.folder / "run.json")
     if run["status"] == "finished":
@@ -179,7 +211,7 @@ def finish(job: worker.Job) -> None:
     files.write_json(job.folder / "run.json", run | finished | {"status": "finished", "finished": now()})
 
 
-def lay_out(jobs: list[worker.Job], block: params.Block) -> None:
+def lay_out(jobs: list[Job], block: params.Block) -> None:
     """What DVC keeps: each training's facts, points, pictures and model, all curves as one table, and which of the
     recurrent network's seeds is the model (`chosen.json`): the best one on validation data."""
     with files.whole_folder(paths.train(block.suite, block.name)) as aside:
@@ -197,7 +229,7 @@ def lay_out(jobs: list[worker.Job], block: params.Block) -> None:
         print(f"{block.name}/{job.name}: {run['steps']} updates, {run['seconds']:.0f} s, best on validation: {best}")
 
 
-def chosen(jobs: list[worker.Job], block: params.Block) -> str:
+def chosen(jobs: list[Job], block: params.Block) -> str:
     """The seed with the best score on validation data; of equals, the first."""
     metric = block.evaluate.metric
     scores = {job.name: files.read_json(job.folder / "run.json")["best"][metric] for job in jobs}
@@ -221,7 +253,7 @@ def describe(resources: cluster.Resources) -> str:
 
 
 @contextlib.contextmanager
-def _told_errors(jobs: list[worker.Job]) -> Iterator[None]:
+def _told_errors(jobs: list[Job]) -> Iterator[None]:
     """A user's mistake that a worker met, raised here in its own words."""
     try:
         yield
@@ -231,7 +263,7 @@ def _told_errors(jobs: list[worker.Job]) -> Iterator[None]:
     _raise_told(jobs)
 
 
-def _raise_told(jobs: list[worker.Job]) -> None:
+def _raise_told(jobs: list[Job]) -> None:
     for job in jobs:
         told = [files.read_json(path) for path in sorted(job.folder.glob("error-*.json"))]
         told.sort(key=lambda error: "another worker" in error["where"])

@@ -14,7 +14,7 @@ def here(task: str) -> dict[str, str]:
     (`rnn_core/inspect`) does not. `torch`: without the name of its build, which differs from GPU to CPU."""
     root = paths.root()
     core = [path for path in (root / "rnn_core").rglob("*.py") if path.parent != root / "rnn_core/inspect"]
-    sources = sorted(core) + [root / f"pipelines/{name}.py" for name in ("worker", "group", f"tasks/{task}")]
+    sources = sorted(core) + [root / f"pipelines/{name}.py" for name in ("training", "group", f"tasks/{task}")]
     code = hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()
     return {"code": code, "torch": torch.__version__.partition("+")[0]}
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from pipelines import points, tracking
-from pipelines.worker import Job
+from pipelines.job import Job
 
 LOOK_SECONDS = 0.5
 LINE_SECONDS = 10.0

@@ -104,13 +104,14 @@ def write(
     return target
 
 
-def load(folder: Path, state: TrainState, carry: Carry, *, key: str) -> Loaded | None:
+def load(folder: Path, state: TrainState, carry: Carry, *, key: str, newest: int | None = None) -> Loaded | None:
     """Put the newest whole training state below `folder` into network and optimizer.
 
     A damaged one is passed over with a warning, for the one before it.
 
     Args:
         carry: of all lanes, for its structure.
+        newest: of a later update none is taken.
 
     Returns: None where there is no whole state.
 
@@ -118,6 +119,8 @@ def load(folder: Path, state: TrainState, carry: Carry, *, key: str) -> Loaded |
         ConfigError: the state is that of another configuration or other data.
     """
     for place in sorted(folder.glob("step-*"), reverse=True):
+        if newest is not None and int(place.name.removeprefix("step-")) > newest:
+            continue
         try:
             written, tensors = _read(place)
         except DataError as error:
@@ -192,6 +195,7 @@ def _restore(state: TrainState, tensors: Mapping[str, Tensor]) -> None:
         state.network, {k.removeprefix("network."): t for k, t in tensors.items() if k.startswith("network.")}
     )
     parameters = dict(state.network.named_parameters())
+    state.average.clear()
     for key, tensor in tensors.items():
         if key.startswith("optimizer."):
             _, slot, name = key.split(".", 2)

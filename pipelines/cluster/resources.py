@@ -8,6 +8,7 @@ The environment says it, never `params.yaml`, so that scaling out trains nothing
     RNN_CHECKPOINT_SECONDS   at the latest after so many there is a new training state, 60 unless given
     RNN_WAIT_SECONDS         how long the cluster may have no room for the workers, 600 unless given
     RNN_RESIZE_SECONDS       how often it is asked for room for more of them, 30 unless given
+    RNN_STORAGE   what machines that share no folder all reach: s3://..., file:///...; none unless given
 """
 
 import os
@@ -30,6 +31,8 @@ class Resources:
     checkpoint_seconds: int = 60
     wait_seconds: int = 600
     resize_seconds: int = 30
+    storage: str | None = None
+    """Address of what all machines reach, where they share no folder."""
 
     @classmethod
     def from_environment(cls) -> "Resources":
@@ -48,6 +51,7 @@ class Resources:
             checkpoint_seconds=_number("RNN_CHECKPOINT_SECONDS", cls.checkpoint_seconds, 1),
             wait_seconds=_number("RNN_WAIT_SECONDS", cls.wait_seconds, 1),
             resize_seconds=_number("RNN_RESIZE_SECONDS", cls.resize_seconds, 1),
+            storage=os.environ.get("RNN_STORAGE") or None,
         )
 
     @property

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import torch
 
-from pipelines import cluster, files, networks, params, paths, tasks, train, versions, worker
+from pipelines import cluster, files, networks, params, paths, tasks, train, versions
+from pipelines.job import Job
 from pipelines.tuning import space, trials
 from pipelines.tuning.space import Space
 from rnn_core.errors import ConfigError, DataError
@@ -54,7 +55,7 @@ class Plan:
         """The written block with these settings."""
         return trials.replaced(self.written, settings)
 
-    def job(self, settings: Mapping[str, Any], name: str) -> tuple[worker.Job, params.Block]:
+    def job(self, settings: Mapping[str, Any], name: str) -> tuple[Job, params.Block]:
         """The training with these settings, and the block that it is the only one of.
 
         Raises:
@@ -125,7 +126,7 @@ def check(block: params.Block, written: dict[str, Any], within: Space, where: st
 
 def _job(
     block: params.Block, written: dict[str, Any], folder: Path, name: str, resources: cluster.Resources
-) -> tuple[worker.Job, params.Block]:
+) -> tuple[Job, params.Block]:
     changed = params.parse(block.suite, block.name, written, params.base(), f"blocks.{block.name}")
     only = replace(changed, trainings=changed.recurrent[:1])
     planned = train.plan(only, paths.arrow(block.suite, block.name), folder, resources)[0]

@@ -21,6 +21,7 @@ import psutil
 import torch
 
 from pipelines import cluster, files, params, versions, worker
+from pipelines.job import Job
 from pipelines.points import Tail, read
 from rnn_core import arrow
 
@@ -80,9 +81,9 @@ def write_job(path: Path, data: Path, **train: object) -> Path:
     return path
 
 
-def job_of(path: Path) -> worker.Job:
+def job_of(path: Path) -> Job:
     written = files.read_json(path / "job.json")
-    return worker.Job(
+    return Job(
         name="recurrent",
         folder=path / "training",
         arrow=Path(written["arrow"]),

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pipelines import evaluate, files, networks, params, paths, train
-from pipelines.worker import Job
+from pipelines.job import Job
 from rnn_core.errors import ConfigError
 
 SHIPPED = yaml.safe_load(paths.params_file("sample").read_text())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import files, worker
+from pipelines import files, training, worker
 from tests.pipelines import small_training as small
 
 LONG = pytest.mark.long
@@ -142,7 +142,7 @@ def test_early_stopping_keeps_the_best_weights(data, tmp_path):
 
 
 def test_bfloat16_is_float32_and_told_where_the_processor_has_none(data, undisturbed, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(worker.products, "bfloat16_pays", lambda device: False)
+    monkeypatch.setattr(training.products, "bfloat16_pays", lambda device: False)
     path, threads = small.write_job(tmp_path / "job", data, epochs=1, dtype="bfloat16"), torch.get_num_threads()
     worker.train_all([small.job_of(path)], "cpu")
     torch.set_num_threads(threads)
