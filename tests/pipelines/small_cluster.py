@@ -17,9 +17,9 @@ class Nodes:
     def __init__(self, cluster: Any):
         self._cluster, self.address = cluster, str(cluster.address)
 
-    def add(self) -> Any:
-        """One more node, of one core."""
-        return self._cluster.add_node(num_cpus=1, node_ip_address=LOOPBACK)
+    def add(self, **variables: str) -> Any:
+        """One more node, of one core, with these in its environment."""
+        return self._cluster.add_node(num_cpus=1, node_ip_address=LOOPBACK, env_vars=variables)
 
     def ids(self) -> list[str]:
         """Of the nodes that are alive, by Ray's names; the head is not among them."""
@@ -31,8 +31,8 @@ class Nodes:
 
 
 @contextmanager
-def started(monkeypatch: Any, nodes: int) -> Iterator[Nodes]:
-    """A cluster of so many nodes of one core."""
+def started(monkeypatch: Any) -> Iterator[Nodes]:
+    """A cluster without any node beside its head."""
     for name, value in (session._SETTINGS | session._EMBEDDED).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER")
@@ -41,9 +41,6 @@ def started(monkeypatch: Any, nodes: int) -> Iterator[Nodes]:
     head = {"num_cpus": 0, "node_ip_address": LOOPBACK, "include_dashboard": False, "_system_config": NOTICED_SOON}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        there = Nodes(cluster)
-        for _ in range(nodes):
-            there.add()
-        yield there
+        yield Nodes(cluster)
     finally:
         cluster.shutdown()

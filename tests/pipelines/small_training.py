@@ -20,9 +20,10 @@ import numpy as np
 import psutil
 import torch
 
-from pipelines import cluster, files, params, versions, worker
+from pipelines import cluster, files, kept, params, versions, worker
 from pipelines.job import Job
 from pipelines.points import Tail, read
+from pipelines.storage import Storage
 from rnn_core import arrow
 
 VOCABULARY = 11
@@ -82,7 +83,7 @@ def write_job(path: Path, data: Path, **train: object) -> Path:
 
 
 def job_of(path: Path) -> Job:
-    written = files.read_json(path / "job.json")
+    written, resources = files.read_json(path / "job.json"), cluster.Resources.from_environment()
     return Job(
         name="recurrent",
         folder=path / "training",
@@ -93,8 +94,9 @@ def job_of(path: Path) -> Job:
         metric="perplexity",
         key="key",
         threads=1,
-        checkpoint_seconds=written.get("checkpoint_seconds", 60),
+        checkpoint_seconds=resources.checkpoint_seconds,
         versions=versions.here("language_model"),
+        storage=resources.storage,
     )
 
 
@@ -195,7 +197,9 @@ def main() -> None:
     job = job_of(Path(path))
     if rank == "ray":
         resources = cluster.Resources.from_environment()
-        with cluster.joined(resources):
+        followers = [kept.Follower(Storage(job.storage), job.kept_as, job.folder)] if job.storage else []
+        job.folder.mkdir(exist_ok=True)
+        with kept.Following(followers), cluster.joined(resources):
             cluster.run(worker.train_all, [job], name="small", storage=Path(path) / "ray", resources=resources)
         return
     if int(workers) > 1:

@@ -22,8 +22,8 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def nodes(monkeypatch):
-    """A head and a node of one core; drivers join them and look often."""
-    with small_cluster.started(monkeypatch, 1) as there:
+    """A head, which drivers join and ask often; a test adds nodes."""
+    with small_cluster.started(monkeypatch) as there:
         monkeypatch.setenv("RAY_ADDRESS", there.address)
         monkeypatch.setenv("RNN_RESIZE_SECONDS", "1")
         monkeypatch.setenv("RNN_CHECKPOINT_SECONDS", "1")
@@ -37,6 +37,7 @@ def workers_of(running) -> int:
 
 
 def test_a_node_that_joins_is_used_and_one_that_dies_is_done_without(data, nodes, tmp_path):
+    nodes.add()
     path, undisturbed = (small.write_job(tmp_path / name, data, **LONG_ENOUGH) for name in ("changing", "whole"))
     with small.Running(path, "1:2", ray=True) as running:
         running.wait_for(20)
@@ -58,6 +59,7 @@ def test_a_node_that_joins_is_used_and_one_that_dies_is_done_without(data, nodes
 
 def test_a_machine_that_is_announced_to_go_leaves_a_state_behind(data, nodes, tmp_path, monkeypatch):
     monkeypatch.setenv("RNN_CHECKPOINT_SECONDS", "100000")
+    nodes.add()
     path = small.write_job(tmp_path / "job", data, **LONG_ENOUGH, checkpoint_steps=10**6)
     states = path / "training/state"
 
@@ -93,6 +95,7 @@ def test_a_machine_that_is_announced_to_go_leaves_a_state_behind(data, nodes, tm
 
 def test_room_that_does_not_come_is_told_and_waited_for_with_an_end(data, nodes, tmp_path, monkeypatch):
     monkeypatch.setenv("RNN_WAIT_SECONDS", "3")
+    nodes.add()
     path = small.write_job(tmp_path / "job", data)
     with small.Running(path, "2:4", ray=True) as running:
         (driver,) = running.processes
@@ -100,3 +103,24 @@ def test_room_that_does_not_come_is_told_and_waited_for_with_an_end(data, nodes,
     assert driver.returncode != 0
     assert "the cluster: no room for 2 workers of 1 CPU each (there is room for 1)" in told
     assert not (path / "training/finished.json").exists()
+
+
+def test_a_machine_that_shares_no_folder_goes_on_where_a_dead_one_was(data, nodes, tmp_path, monkeypatch):
+    monkeypatch.setenv("RNN_STORAGE", str(tmp_path / "far"))
+    path, undisturbed = (small.write_job(tmp_path / name, data, epochs=8) for name in ("job", "whole"))
+    first = nodes.add(RNN_NODE_FOLDER=str(tmp_path / "first"))
+    with small.Running(path, 1, ray=True) as running:
+        running.wait_for(50)
+        running.wait_until(lambda: list((tmp_path / "far").rglob("state/*/manifest.json")))
+        nodes.kill(first)
+        nodes.add(RNN_NODE_FOLDER=str(tmp_path / "second"))
+        running.finish()
+    points = read(path / "training")
+    small.check_each_step_once(points)
+    monkeypatch.delenv("RNN_STORAGE")
+    assert small.numbers(points) == small.numbers(small.train(undisturbed, 1))
+    assert (path / "training/best/model.safetensors").read_bytes() == (
+        undisturbed / "training/best/model.safetensors"
+    ).read_bytes()
+    assert list((tmp_path / "second").rglob("finished.json"))
+    assert not list((tmp_path / "first").rglob("finished.json"))
