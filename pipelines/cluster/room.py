@@ -23,11 +23,13 @@ class Room:
 
     def __init__(self, resources: Resources):
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._resources = resources
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="room", daemon=True)
-        self.roster: Any = ray.remote(num_cpus=0)(_Roster).remote()
+        here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.roster: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(_Roster).remote()
         self.given_up: DataError | None = None
         """Set when no room has come in time."""
 
@@ -70,16 +72,20 @@ class Room:
     def _missing(self) -> tuple[str | None, str]:
         """What there is no room for, if so; and which workers have begun where."""
         import ray
+        from ray.exceptions import RayError
 
+        try:
+            nodes, free, begun = ray.nodes(), ray.available_resources(), ray.get(self.roster.hosts.remote())
+        except RayError as error:
+            return f"an answer of the cluster ({type(error).__name__})", ""
         needed, wanted = self._resources.least, self._resources.a_worker()
-        there = sum(_fits(node["Resources"], wanted) for node in ray.nodes() if node["Alive"])
+        there = sum(_fits(node["Resources"], wanted) for node in nodes if node["Alive"])
         each = ", ".join(f"{count:g} {kind}" for kind, count in wanted.items())
         room = f"room for {needed} worker{'s' * (needed > 1)} of {each} each"
-        begun = ray.get(self.roster.hosts.remote())
         hosts = " and ".join(f"{count} worker{'s' * (count > 1)} on {host}" for host, count in sorted(begun.items()))
         if there < needed:
             return f"{room} (there is room for {there})", hosts
-        if not begun and _fits(ray.available_resources(), wanted) < needed:
+        if not begun and _fits(free, wanted) < needed:
             return f"{room} (others use it)", hosts
         return None, hosts
 

@@ -14,15 +14,15 @@ from rnn_core.errors import DataError
 COLLECTIVE_TIMEOUT = timedelta(seconds=120)
 """How long a worker waits for a dead one in a reduction; Ray usually notices sooner."""
 
-Notice = Callable[[], Any]
-"""What is announced of the end of a worker's machine, None while nothing is."""
 
-
-def run(work: Callable[[Any, str, Notice], None], plan: Any, *, name: str, storage: Path, resources: Resources) -> None:
+def run(
+    work: Callable[[Any, str, Callable[[], Any]], None], plan: Any, *, name: str, storage: Path, resources: Resources
+) -> None:
     """`work(plan, device, notice)` on each worker, with torch.distributed between them.
 
     A dead worker is replaced, by all of them starting anew; with a range of workers they are also as many as there is
-    room for then, and more as soon as there is. `notice` gives what is announced of the end of a worker's machine.
+    room for then, and more as soon as there is. `notice` gives what is announced of the end of a worker's machine, None
+    while nothing is.
 
     Args:
         name: of the run in Ray's storage; a new one for new configuration or data.
@@ -40,6 +40,7 @@ def run(work: Callable[[Any, str, Notice], None], plan: Any, *, name: str, stora
         config["roster"].begins.remote(context.get_world_rank(), context.get_world_size(), socket.gethostname())
         work(config["plan"], str(ray.train.torch.get_device()), _announced)
 
+    numbers: Any = (resources.least, resources.workers) if resources.elastic else resources.workers
     room = Room(resources)
     trainer = TorchTrainer(
         loop,
@@ -50,7 +51,7 @@ def run(work: Callable[[Any, str, Notice], None], plan: Any, *, name: str, stora
             timeout_s=int(COLLECTIVE_TIMEOUT.total_seconds()),
         ),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=(resources.least, resources.workers) if resources.elastic else resources.workers,  # type: ignore[arg-type]
+            num_workers=numbers,
             elastic_resize_monitor_interval_s=resources.resize_seconds,  # type: ignore[call-arg]  # V2's own, as below
             use_gpu=bool(resources.gpus),
             resources_per_worker=resources.a_worker(),
@@ -81,7 +82,7 @@ def _announced() -> Any:
     """What Ray knows of the end of a worker's machine; None while nothing is announced.
 
     Ray's public call for it is a barrier of all workers; this is what it asks, without the barrier: our workers agree
-    by a sum that they make anyway (`pipelines/worker.py`).
+    by a sum that they make anyway (`pipelines/training.py`).
     """
     from ray.train.v2._internal.execution.context import get_train_context
 
