@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.params import Train
+from pipelines.shards import Shards
 
 Notice = Callable[[], object]
 """What is announced of this worker's end, None while nothing is; called once an update."""
@@ -28,6 +29,8 @@ class Job:
     """At the latest after so many there is a new training state."""
     versions: dict[str, str]
     """Of what decides what is computed, as whoever starts the workers has it: `pipelines/versions.py`."""
+    shards: Shards | None = None
+    """The data as machines that do not have the folder `arrow` find them."""
     storage: str | None = None
     """Address of what all machines reach where they share no folder: `pipelines/kept.py`."""
 

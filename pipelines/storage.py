@@ -75,6 +75,18 @@ class Storage:
                 if facts["sha256"] not in tries:
                     raise DataError(f"{self._shown}/{name}/{relative}", "its checksum is another", "a whole file")
 
+    def __str__(self) -> str:
+        return self._shown
+
+    def read(self, name: str, target: Path) -> None:
+        """One file that something else has put there, over `target`.
+
+        Raises:
+            DataError: it is not there.
+        """
+        with self._told(name, "cannot be read"):
+            self._fetch(name, target)
+
     def has(self, name: str) -> bool:
         """Whether a whole folder of this name is there.
 

@@ -31,6 +31,7 @@ from pipelines import (
     paths,
     pictures,
     points,
+    shards,
     tasks,
     versions,
     watch,
@@ -60,6 +61,9 @@ def train(suite: str, name: str) -> None:
             print(f"{name}/{job.name}: trained already ({job.folder.name})")
     if unfinished:
         print(f"{name}: {len(unfinished)} to train on {describe(resources)}", flush=True)
+        if unfinished[0].shards is not None:
+            print(f"{name}: data to the DVC remote, for machines that do not have them", flush=True)
+            shards.push(suite, name)
         with worker.alone(paths.checkpoints(suite, name) / "train.lock", seconds=0):
             overhead = work(unfinished, block, resources)
         print(f"{name}: {overhead:.1f} s beside training (workers started and ended, data opened)", flush=True)
@@ -140,6 +144,7 @@ def plan(block: params.Block, arrow: Path, checkpoints: Path, resources: cluster
                 threads=resources.threads,
                 checkpoint_seconds=resources.checkpoint_seconds,
                 versions=versions.here(block.task),
+                shards=shards.known(block.suite, arrow) if resources.storage else None,
                 storage=resources.storage,
             )
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines import group, locks, places, versions
+from pipelines import group, locks, places, shards, versions
 from pipelines.job import Job, Notice
 from pipelines.points import Recorder
 from pipelines.training import Training, Written
@@ -50,9 +50,13 @@ def train(job: Job, device: str, notice: Notice = lambda: None) -> None:
     place, writes = places.of(job.folder, job.storage, job.kept_as), group.rank() == 0
     place.folder.mkdir(parents=True, exist_ok=True)
     place.take(writes=writes)
-    job = replace(job, folder=place.folder)
+    with shards.held(job.arrow, job.shards, splits=("train", "validation")) as arrow:
+        _train(replace(job, folder=place.folder, arrow=arrow), place, torch.device(device), notice, writes)
+
+
+def _train(job: Job, place: places.Place, device: torch.device, notice: Notice, writes: bool) -> None:
     if not writes:
-        Training(job, torch.device(device), notice, None).run()
+        Training(job, device, notice, None).run()
         return
     with (
         alone(job.folder / "writer.lock", LOCK_SECONDS),
@@ -60,7 +64,7 @@ def train(job: Job, device: str, notice: Notice = lambda: None) -> None:
         contextlib.closing(Recorder(job.folder)) as recorder,
         Saver(job.folder / "state", key=job.key, then=sending.state) as saver,
     ):
-        Training(job, torch.device(device), notice, Written(recorder, saver)).run()
+        Training(job, device, notice, Written(recorder, saver)).run()
         sending.finish()
 
 
