@@ -55,6 +55,7 @@ ALLOWED_IN_CORE = {
     "prefetch": ("lanes",),
     "bptt": ("lanes", "dropout", "optim", "prefetch"),
     "checkpoint": ("bptt", "optim", "lanes"),
+    "saver": ("checkpoint", "bptt"),
     "networks": ("models", "heads", "lanes"),
     "classes": ("arrow", "bptt", "lanes", "metrics", "models", "networks", "readouts"),
     "graph": ("looking", "kernels"),
