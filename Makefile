@@ -18,8 +18,9 @@ BENCH ?= *
 TRIALS ?= 20
 python := .venv/bin/python
 public := pipelines/suites/public/dvc.yaml
-# A process a core, at most four: a test may start workers of its own. Who is done takes over tests of the others.
-parallel := -n auto --maxprocesses 4 --dist worksteal
+# A process a core, at most four: a test may start workers of its own. A file of tests stays in one process, as its
+# tests may share a checkout, and files are begun in the order of tests/conftest.py.
+parallel := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PYTHON UPGRADE
 
 .PHONY: environment repro test test-all check sweep promote rollback bench report ui readme lock

@@ -30,6 +30,15 @@ def reduce(tensors: list[Tensor]) -> None:
             tensor.copy_(part.view_as(tensor))
 
 
+def gathered(mine: Tensor) -> Tensor:
+    """The tensors of all workers, one shape, in a new first dimension in the order of the workers."""
+    if size() == 1:
+        return mine[None]
+    parts = [torch.empty_like(mine) for _ in range(size())]
+    dist.all_gather(parts, mine)
+    return torch.stack(parts)
+
+
 def gather_lanes(mine: Tensor, lanes: int) -> Tensor:
     """All lanes, in lane order, from each worker's slice of them."""
     workers = size()
@@ -38,6 +47,4 @@ def gather_lanes(mine: Tensor, lanes: int) -> Tensor:
     slices = [lane_slice(lanes, rank, workers) for rank in range(workers)]
     width = slices[0].stop
     padded = torch.cat([mine, mine.new_zeros(width - len(mine), *mine.shape[1:])])
-    parts = [torch.empty_like(padded) for _ in slices]
-    dist.all_gather(parts, padded)
-    return torch.cat([part[: s.stop - s.start] for part, s in zip(parts, slices, strict=True)])
+    return torch.cat([part[: s.stop - s.start] for part, s in zip(gathered(padded), slices, strict=True)])

@@ -42,6 +42,14 @@ def held(
         yield file
 
 
+@contextlib.contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """A lock that any number of processes hold, and `taken` by none of others meanwhile."""
+    with path.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
 def taken(file: TextIO) -> bool:
     """Lock an open file, unless another process holds it."""
     try:

@@ -1,7 +1,8 @@
 """Where everything lies: one function a kind of artefact, below the repository's root.
 
 Reads DVC_ROOT: an experiment runs in a copy of the repository below `.dvc/tmp`, and what must outlive that copy
-(checkpoints, the tracking store, downloads) lies in the main checkout, which DVC_ROOT names.
+(checkpoints, the tracking store, downloads) lies in the main checkout, which DVC_ROOT names. And RNN_NODE_FOLDER and
+RNN_NODE_GIGABYTES: a folder of a worker's machine, and how much fetched data may lie in it.
 """
 
 import os
@@ -88,6 +89,19 @@ def downloads() -> Path:
 def models() -> Path:
     """Files of registered models that were asked for, by sha256: downloaded once."""
     return home() / "data/models"
+
+
+def node() -> Path:
+    """What workers keep on their machine where no folder is shared: trainings under way, data that were fetched."""
+    return Path(os.environ.get("RNN_NODE_FOLDER") or root() / "data/node").resolve()
+
+
+def node_bytes() -> int:
+    """How much of fetched data may lie on a worker's machine."""
+    text = os.environ.get("RNN_NODE_GIGABYTES", "50")
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise ConfigError("RNN_NODE_GIGABYTES", f"found {text!r}", "a number of gigabytes, such as 50 or 0.5")
+    return int(float(text) * 1e9)
 
 
 def block_name(argument: str) -> str:

@@ -35,13 +35,15 @@ class Recorder:
         Args:
             seconds: of training so far, without the time between a kill and a restart.
         """
-        kind = _kind(values)
-        if step <= self._last[kind]:
-            return
-        self._last[kind] = step
-        point = {"step": step, "time": int(time.time() * 1000), "seconds": round(seconds, 3), "values": dict(values)}
-        self._file.write(json.dumps(point).encode() + b"\n")
-        self._file.flush()
+        self.take({"step": step, "time": int(time.time() * 1000), "seconds": round(seconds, 3), "values": dict(values)})
+
+    def take(self, point: Mapping[str, Any]) -> None:
+        """A point as `add` makes it, unless its step is recorded already."""
+        kind = _kind(point["values"])
+        if point["step"] > self._last[kind]:
+            self._last[kind] = point["step"]
+            self._file.write(json.dumps(point).encode() + b"\n")
+            self._file.flush()
 
     def close(self) -> None:
         self._file.close()

@@ -21,7 +21,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines import cli, cluster, files, networks, params, paths, pictures, points, tasks, watch, worker
+from pipelines import (
+    cli,
+    cluster,
+    files,
+    kept,
+    networks,
+    params,
+    paths,
+    pictures,
+    points,
+    shards,
+    tasks,
+    versions,
+    watch,
+    worker,
+)
+from pipelines.job import Job
+from pipelines.storage import Storage
 from rnn_core.errors import ConfigError, DataError, UserError
 
 
@@ -33,15 +50,20 @@ def train(suite: str, name: str) -> None:
     """
     block = params.block(suite, name)
     resources = cluster.Resources.from_environment()
-    jobs = plan(block, paths.arrow(suite, name), paths.checkpoints(suite, name), resources.threads)
+    jobs = plan(block, paths.arrow(suite, name), paths.checkpoints(suite, name), resources)
     for job in jobs:
         prepare(job, block)
     unfinished = [job for job in jobs if not (job.folder / "finished.json").exists()]
+    if unfinished:
+        resources = within_lanes(resources, min(unfinished, key=lambda job: job.train.lanes))
     for job in jobs:
         if job not in unfinished:
             print(f"{name}/{job.name}: trained already ({job.folder.name})")
     if unfinished:
         print(f"{name}: {len(unfinished)} to train on {describe(resources)}", flush=True)
+        if unfinished[0].shards is not None:
+            print(f"{name}: data to the DVC remote, for machines that do not have them", flush=True)
+            shards.push(suite, name)
         with worker.alone(paths.checkpoints(suite, name) / "train.lock", seconds=0):
             overhead = work(unfinished, block, resources)
         print(f"{name}: {overhead:.1f} s beside training (workers started and ended, data opened)", flush=True)
@@ -50,18 +72,37 @@ def train(suite: str, name: str) -> None:
     lay_out(jobs, block)
 
 
-def work(jobs: list[worker.Job], block: params.Block, resources: cluster.Resources) -> float:
+def work(jobs: list[Job], block: params.Block, resources: cluster.Resources) -> float:
     """Train these in one session of workers, watched. Returns the seconds of the session that were no training."""
     began, trained = time.monotonic(), sum(map(trained_seconds, jobs))
     session = hashlib.sha256("".join(job.key for job in jobs).encode()).hexdigest()[:16]
     storage = paths.checkpoints(block.suite, block.name) / "ray"
-    with watch.Watch(jobs, block.experiment), _told_errors(jobs), cluster.joined(resources):
+    followers = [kept.Follower(Storage(job.storage), job.kept_as, job.folder) for job in jobs if job.storage]
+    with (
+        watch.Watch(jobs, block.experiment),
+        _told_errors(jobs),
+        kept.Following(followers),
+        cluster.joined(resources),
+    ):
         cluster.run(worker.train_all, jobs, name=f"{block.name}-{session}", storage=storage, resources=resources)
     shutil.rmtree(storage, ignore_errors=True)
     return time.monotonic() - began - (sum(map(trained_seconds, jobs)) - trained)
 
 
-def trained_seconds(job: worker.Job) -> float:
+def within_lanes(resources: cluster.Resources, job: Job) -> cluster.Resources:
+    """Not more workers than this training has lanes.
+
+    Raises:
+        ConfigError: not even as few as there may be.
+    """
+    lanes = job.train.lanes
+    if resources.least > lanes:
+        found = f"{resources.least} workers for the {lanes} lanes of {job.name}"
+        raise ConfigError("RNN_WORKERS", found, f"at most {lanes}, or more train.lanes")
+    return dataclasses.replace(resources, workers=min(resources.workers, lanes))
+
+
+def trained_seconds(job: Job) -> float:
     """Of training, so far: of a finished one in all, of an interrupted one up to its last point."""
     finished = job.folder / "finished.json"
     if finished.exists():
@@ -69,7 +110,7 @@ def trained_seconds(job: worker.Job) -> float:
     return max((float(point["seconds"]) for point in points.read(job.folder)), default=0.0)
 
 
-def plan(block: params.Block, arrow: Path, checkpoints: Path, threads: int) -> list[worker.Job]:
+def plan(block: params.Block, arrow: Path, checkpoints: Path, resources: cluster.Resources) -> list[Job]:
     """The block's trainings as jobs, the recurrent one first; a baseline of another cell is made as large as it.
 
     Raises:
@@ -91,7 +132,7 @@ def plan(block: params.Block, arrow: Path, checkpoints: Path, threads: int) -> l
         settings |= {"metric": block.evaluate.metric, "data": digest}
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:20]
         jobs.append(
-            worker.Job(
+            Job(
                 name=training.name,
                 folder=checkpoints / f"{training.name}-{key}",
                 arrow=arrow,
@@ -100,22 +141,34 @@ def plan(block: params.Block, arrow: Path, checkpoints: Path, threads: int) -> l
                 train=training.train,
                 metric=block.evaluate.metric,
                 key=key,
-                threads=threads,
-                code=code_digest(block.task),
+                threads=resources.threads,
+                checkpoint_seconds=resources.checkpoint_seconds,
+                versions=versions.here(block.task),
+                shards=shards.known(block.suite, arrow) if resources.storage else None,
+                storage=resources.storage,
             )
         )
     return jobs
 
 
-def prepare(job: worker.Job, block: params.Block) -> None:
+def prepare(job: Job, block: params.Block) -> None:
     """The training's folder with `run.json` and `params.json`; one that other code finished is made anew."""
     finished = job.folder / "finished.json"
-    if finished.exists() and files.read_json(finished)["code"] != job.code:
+    if finished.exists() and files.read_json(finished)["code"] != job.versions["code"]:
         shutil.rmtree(job.folder)
     for left in job.folder.glob("error-*.json"):
         left.unlink()
-    if (job.folder / "run.json").exists():
-        return
+    storage = None if job.storage is None else Storage(job.storage)
+    if storage is not None:
+        kept.begun(storage, job.kept_as, job.folder)
+    if not (job.folder / "run.json").exists():
+        _begin(job, block)
+    if storage is not None:
+        kept.begins(storage, job.kept_as, job.folder)
+        kept.Follower(storage, job.kept_as, job.folder).look()
+
+
+def _begin(job: Job, block: params.Block) -> None:
     source = files.read_json(paths.raw(block.suite, block.name) / "source.json")
     data_digest = files.read_json(job.arrow / "summary.json")["digest"]
     about = begun(block, name=job.name, key=job.key, data_digest=data_digest) | {
@@ -146,7 +199,7 @@ def begun(block: params.Block, *, name: str, key: str, data_digest: str) -> dict
     }
 
 
-def finish(job: worker.Job) -> None:
+def finish(job: Job) -> None:
     """Facts of the finished training into `run.json`, the model's files together, the curves as a picture; once."""
     run = files.read_json(job.folder / "run.json")
     if run["status"] == "finished":
@@ -163,7 +216,7 @@ def finish(job: worker.Job) -> None:
     files.write_json(job.folder / "run.json", run | finished | {"status": "finished", "finished": now()})
 
 
-def lay_out(jobs: list[worker.Job], block: params.Block) -> None:
+def lay_out(jobs: list[Job], block: params.Block) -> None:
     """What DVC keeps: each training's facts, points, pictures and model, all curves as one table, and which of the
     recurrent network's seeds is the model (`chosen.json`): the best one on validation data."""
     with files.whole_folder(paths.train(block.suite, block.name)) as aside:
@@ -181,21 +234,13 @@ def lay_out(jobs: list[worker.Job], block: params.Block) -> None:
         print(f"{block.name}/{job.name}: {run['steps']} updates, {run['seconds']:.0f} s, best on validation: {best}")
 
 
-def chosen(jobs: list[worker.Job], block: params.Block) -> str:
+def chosen(jobs: list[Job], block: params.Block) -> str:
     """The seed with the best score on validation data; of equals, the first."""
     metric = block.evaluate.metric
     scores = {job.name: files.read_json(job.folder / "run.json")["best"][metric] for job in jobs}
     scores = {name: score for name, score in scores.items() if params.is_recurrent(name)}
     best = max if tasks.load(block.task).METRICS[metric] == "max" else min
     return best(scores, key=scores.__getitem__)
-
-
-def code_digest(task: str) -> str:
-    """Of the code that decides what a training computes; what only looks at a trained network (`inspect`) does not."""
-    root = paths.root()
-    core = [path for path in (root / "rnn_core").rglob("*.py") if path.parent != root / "rnn_core/inspect"]
-    sources = sorted(core) + [root / f"pipelines/{name}.py" for name in ("worker", "group", f"tasks/{task}")]
-    return hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()
 
 
 def revision() -> str | None:
@@ -208,12 +253,12 @@ def revision() -> str | None:
 
 
 def describe(resources: cluster.Resources) -> str:
-    count = f"{resources.workers} worker{'s' if resources.workers > 1 else ''}"
+    count = f"{resources.least} to " * resources.elastic + f"{resources.workers} worker{'s' * (resources.workers > 1)}"
     return f"{count}, {resources.threads} threads each" + (", a GPU each" if resources.gpus else "")
 
 
 @contextlib.contextmanager
-def _told_errors(jobs: list[worker.Job]) -> Iterator[None]:
+def _told_errors(jobs: list[Job]) -> Iterator[None]:
     """A user's mistake that a worker met, raised here in its own words."""
     try:
         yield
@@ -223,7 +268,7 @@ def _told_errors(jobs: list[worker.Job]) -> Iterator[None]:
     _raise_told(jobs)
 
 
-def _raise_told(jobs: list[worker.Job]) -> None:
+def _raise_told(jobs: list[Job]) -> None:
     for job in jobs:
         told = [files.read_json(path) for path in sorted(job.folder.glob("error-*.json"))]
         told.sort(key=lambda error: "another worker" in error["where"])

@@ -10,10 +10,12 @@ from types import TracebackType
 from typing import Any
 
 from pipelines import points, tracking
-from pipelines.worker import Job
+from pipelines.job import Job
 
 LOOK_SECONDS = 0.5
 LINE_SECONDS = 10.0
+LAGGING = 0.25
+"""From here on a worker that needs longer than most is named: all others wait for it."""
 
 
 class Watch:
@@ -76,7 +78,9 @@ class _Line:
         self._terminal = sys.stdout.isatty()
 
     def take(self, point: dict[str, Any]) -> None:
-        self._latest |= point["values"]
+        # All values of a kind come together: a worker that is gone lags no more.
+        kind = next(iter(point["values"])).partition("/")[0]
+        self._latest = {k: v for k, v in self._latest.items() if not k.startswith(f"{kind}/")} | point["values"]
         self._seconds = point["seconds"]
         epoch = point["values"].get("train/epoch")
         if epoch is not None and self._first is None:
@@ -103,6 +107,10 @@ class _Line:
         if epoch is not None:
             began = [f"epoch {epoch:.1f} of {self._epochs}", f"loss {values['train/loss']:.3f} nats"]
             parts = [*began, *parts, f"{values['train/tokens_per_second']:,.0f} tokens/s"]
+        if values.get("train/slowest_lag", 0.0) >= LAGGING:
+            parts.append(
+                f"worker {values['train/slowest_worker']:.0f} lags by {100 * values['train/slowest_lag']:.0f} %"
+            )
         return f"{self._title}: {', '.join(parts)}, {_clock(self._seconds)} done, {self._left(epoch or 0.0)} left"
 
     def _left(self, epoch: float) -> str:

@@ -1,74 +1,45 @@
-"""What one worker of a training does: drives `fit`, and between two steps records, validates and saves.
+"""What one worker does: the trainings that it is given, one after another, beside the other workers.
 
-Knows neither who started the workers nor who reads the points. Worker 0 writes; what it writes
-into a training's folder:
-    points.jsonl   the curves            state/step-*   training states
-    best/          weights with the best validation score
-    finished.json  written last: the training is whole
+Knows neither who started the workers nor what they train: that is `pipelines/training.py`.
 """
 
 import contextlib
-import math
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from pipelines import files, group, locks, machine, networks, paths, tasks
-from pipelines.params import Train
+from pipelines import group, locks, places, shards, versions
+from pipelines.job import Job, Notice
 from pipelines.points import Recorder
-from rnn_core import averaging, bptt, checkpoint, memory, optim, products
-from rnn_core.arrow import read_split
-from rnn_core.errors import ConfigError, DataError, UserError
-from rnn_core.graph import Captured, CudaGraphs
-from rnn_core.lanes import Windows, lane_slice
-from rnn_core.models import KINDS
-from rnn_core.prefetch import Prefetched
-from rnn_core.text.varied import relative_length, varied
+from pipelines.training import Training, Written
+from rnn_core import memory
+from rnn_core.errors import DataError, UserError
+from rnn_core.saver import Saver
 
 LOCK_SECONDS = 60
 """How long a worker waits for one that is still dying to let go of the folder."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One training, as plain values: it travels to the workers."""
-
-    name: str
-    folder: Path
-    arrow: Path
-    task: str
-    model: dict[str, Any]
-    train: Train
-    metric: str
-    """The one that decides which weights are best, on validation data."""
-    key: str
-    """Hash of configuration and data."""
-    threads: int
-    code: str
-    """Digest of the code that decides what is computed."""
-
-
-def train_all(jobs: list[Job], device: str) -> None:
-    """Train each job that is not finished yet; a user's mistake is left in the folder for the driver to raise."""
+def train_all(jobs: list[Job], device: str, notice: Notice = lambda: None) -> None:
+    """Train each job that is not finished yet; a user's mistake is left for whoever started them to raise."""
     for job in jobs:
-        if (job.folder / "finished.json").exists():
+        place = places.of(job.folder, job.storage, job.kept_as)
+        if place.finished():
             continue
-        if list(job.folder.glob("error-*.json")):
+        if place.broken():
             return
         try:
-            train(job, device)
+            versions.check(job.task, job.versions)
+            train(job, device, notice)
         except UserError as error:
             told = {"type": type(error).__name__, "where": error.where, "found": error.found, "allowed": error.allowed}
-            files.write_json(job.folder / f"error-{group.rank():04d}.json", told)
+            place.tell_error(group.rank(), told)
             raise
 
 
-def train(job: Job, device: str) -> None:
+def train(job: Job, device: str, notice: Notice = lambda: None) -> None:
     """From the newest training state, or from nothing, to `finished.json`.
 
     Raises:
@@ -76,230 +47,25 @@ def train(job: Job, device: str) -> None:
     """
     memory.keep()
     torch.set_num_threads(job.threads)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    if group.rank() == 0:
-        with alone(job.folder / "writer.lock", LOCK_SECONDS), contextlib.closing(Recorder(job.folder)) as recorder:
-            _Training(job, torch.device(device), recorder).run()
-    else:
-        _Training(job, torch.device(device), None).run()
+    place, writes = places.of(job.folder, job.storage, job.kept_as), group.rank() == 0
+    place.folder.mkdir(parents=True, exist_ok=True)
+    place.take(writes=writes)
+    with shards.held(job.arrow, job.shards, splits=("train", "validation")) as arrow:
+        _train(replace(job, folder=place.folder, arrow=arrow), place, torch.device(device), notice, writes)
 
 
-@dataclass
-class Progress:
-    """Where a training stands beside its tensors; kept in `state.json`."""
-
-    seconds: float = 0.0
-    """Of training, without the time between a kill and a restart."""
-    last_point: float = 0.0
-    """`seconds` at the last point; since then:"""
-    loss_sum: float = 0.0
-    count: int = 0
-    steps: int = 0
-    best: float | None = None
-    best_metrics: dict[str, float] | None = None
-    best_update: int = 0
-    waited: int = 0
-    """Validations since the best one."""
-    scores: list[float] = field(default_factory=list)
-    """Of all validations."""
-    averaged_from: int | None = None
-    """Updates done when averaging began."""
-
-
-class _Training:
-    """One training on this worker; only the one with a recorder writes."""
-
-    def __init__(self, job: Job, device: torch.device, recorder: Recorder | None):
-        self.job, self.device, self.recorder = job, device, recorder
-        self.task, settings = tasks.load(job.task), job.train
-        self.sidecar = files.read_json(job.arrow / "sidecar.json")
-        self.lanes = lane_slice(settings.lanes, group.rank(), group.size())
-        self.windows = split_windows(job.arrow, "train", self.task.KIND, settings, self.lanes, seed=settings.seed)
-        self.validation = split_windows(job.arrow, "validation", self.task.KIND, settings, self.lanes)
-        self.ready = Prefetched(self.windows, device, kept=math.ceil((settings.k2 - settings.window) / settings.window))
-        self.step_seconds = 0.0
-        torch.manual_seed(settings.seed)
-        self.network = networks.build(self.task, job.model, self.sidecar).to(device, getattr(torch, settings.stored))
-        self.bfloat16 = settings.dtype == "bfloat16" and products.bfloat16_pays(device)
-        if recorder and settings.dtype == "bfloat16" and not self.bfloat16:
-            print(f"{job.name}: this {device.type} has no bfloat16 of its own, float32 is used", flush=True)
-        self.graph = settings.graph and device.type == "cuda"
-        if self.graph and not getattr(self.network.head, "waits_for_nothing", False):
-            found = f"found true with a {type(self.network.head).__name__}, whose loss waits for what the GPU finds"
-            raise ConfigError("train.graph", found, "false, or a head with a softmax over all classes")
-        # Updates; an epoch may end inside one, and the training ends with the one in which its last epoch does.
-        self.per_epoch = Fraction(self.windows.per_epoch, settings.accumulate)
-        self.total = math.ceil(settings.epochs * self.per_epoch)
-        self.state = bptt.TrainState(
-            network=self.network,
-            optimizer=optim.optimizer(settings.optimizer, self.network.parameters()),
-            carry=self.network.initial_carry(self.windows.width),
-        )
-        self.direction = self.task.METRICS[job.metric]
-        self.progress = Progress()
-        self._resume()
-        self.began = time.monotonic() - self.progress.seconds
-
-    def run(self) -> None:
-        with self.ready:
-            self._run()
-        self._finish()
-
-    def _run(self) -> None:
-        settings, progress = self.job.train, self.progress
-        validate_every = max(1, self.per_epoch // settings.validations_per_epoch)
-        patience = math.inf if settings.patience is None else settings.patience
-        steps = self._steps()
-        while self.state.update < self.total and progress.waited <= patience:
-            began = time.monotonic()
-            step = next(steps)
-            self.step_seconds += time.monotonic() - began
-            progress.loss_sum += step.loss * step.count
-            progress.count += step.count
-            progress.steps += step.steps
-            self._average()
-            at_end = step.update == self.total
-            if at_end or step.update % settings.point_steps == 0:
-                self._point(step)
-            due = at_end or step.update % validate_every == 0
-            if due:
-                self._validate()
-            if due or step.update % settings.checkpoint_steps == 0:
-                self._save()
-
-    def _steps(self) -> Iterator[bptt.Step]:
-        settings = self.job.train
-        schedule = optim.schedule(settings.schedule, updates=self.total, per_epoch=self.per_epoch)
-        self.network.train()
-        return bptt.fit(
-            self.state,
-            self.ready,
-            rate=lambda update: settings.optimizer.rate * schedule(update) * self._length(update),
-            clip=settings.clip,
-            # Where nothing is carried a window is as long as its kind makes it.
-            k2=settings.k2 if settings.carry and not settings.window_spread else None,
-            accumulate=settings.accumulate,
-            bfloat16=self.bfloat16,
-            reduce=group.reduce,
-            capture=(lambda function: Captured(function, CudaGraphs(self.device))) if self.graph else None,
-        )
-
-    def _length(self, update: int) -> float:
-        """Of an update's windows as a share of the usual one."""
-        windows = range(update * self.job.train.accumulate, (update + 1) * self.job.train.accumulate)
-        return sum(relative_length(self.windows.filling, number) for number in windows) / len(windows)
-
-    def _average(self) -> None:
-        """The present weights into their mean, once that has begun."""
-        settings, progress, update = self.job.train.averaging, self.progress, self.state.update
-        if settings is None:
-            return
-        if progress.averaged_from is not None:
-            averaging.add(self.state.average, self.network, settings, update - progress.averaged_from)
-        elif averaging.due(settings, update / self.per_epoch, progress.scores, self.direction):
-            progress.averaged_from = update
-
-    def _resume(self) -> None:
-        """From the newest training state, this worker's lanes of its carry; else from what the task begins with."""
-        everything = self.network.initial_carry(self.job.train.lanes)
-        loaded = checkpoint.load(self.job.folder / "state", self.state, everything, key=self.job.key)
-        if loaded:
-            self.state.carry = bptt.map_carry(lambda whole: whole[self.lanes].clone(), loaded.carry)
-            self.progress = Progress(**loaded.facts["progress"])
-        elif hasattr(self.task, "begin"):
-            self.task.begin(self.network, self.job.model, self.sidecar, paths.root())
-
-    def _point(self, step: bptt.Step) -> None:
-        progress, seconds = self.progress, self._seconds()
-        values = {
-            "train/loss": progress.loss_sum / max(1, progress.count),
-            "train/gradient_norm": step.gradient_norm,
-            "train/rate": step.rate,
-            "train/epoch": float(step.update / self.per_epoch),
-            "train/tokens_per_second": progress.steps / max(1e-9, seconds - progress.last_point),
-            "train/input_share": self.ready.waited / self.step_seconds,
-        }
-        if self.recorder:
-            self.recorder.add(step.update, seconds, values)
-        progress.loss_sum, progress.count, progress.steps, progress.last_point = 0.0, 0, 0, seconds
-        self.ready.waited = self.step_seconds = 0.0
-
-    def _validate(self) -> None:
-        """Score on the validation split, by the weights' mean where there is one; the best are kept in `best/`."""
-        with averaging.averaged(self.network, self.state.average):
-            self._keep_if_best()
-
-    def _keep_if_best(self) -> None:
-        job, progress = self.job, self.progress
-        sums = self.task.measure(self.network, self.validation, self.sidecar)
-        group.reduce(list(sums.values()))
-        metrics = self.task.metrics(sums, self.sidecar)
-        score = metrics[job.metric]
-        if self.recorder:
-            self.recorder.add(self.state.update, self._seconds(), {f"validation/{k}": v for k, v in metrics.items()})
-        progress.scores.append(score)
-        better = progress.best is None or _better(score, progress.best, self.direction)
-        if job.train.keep == "best" and not better:
-            progress.waited += 1
-            return
-        progress.best, progress.best_metrics = score, metrics
-        progress.best_update, progress.waited = self.state.update, 0
-        if self.recorder:
-            with files.whole_folder(job.folder / "best") as aside:
-                checkpoint.save_network(self.network, aside / "model.safetensors")
-
-    def _save(self) -> None:
-        carry = bptt.map_carry(lambda mine: group.gather_lanes(mine, self.job.train.lanes), self.state.carry)
-        self.progress.seconds = self._seconds()
-        facts = {
-            "progress": vars(self.progress),
-            "epoch": float(self.state.update / self.per_epoch),
-            "seed": self.job.train.seed,
-            "workers": group.size(),
-            "threads": self.job.threads,
-        }
-        if self.recorder:
-            checkpoint.save(self.job.folder / "state", self.state, carry, key=self.job.key, facts=facts)
-
-    def _finish(self) -> None:
-        finished = {
-            "seconds": self._seconds(),
-            "steps": self.state.update,
-            "epochs": float(self.state.update / self.per_epoch),
-            "stopped_early": self.state.update < self.total,
-            "best": self.progress.best_metrics,
-            "best_update": self.progress.best_update,
-            "workers": group.size(),
-            "threads": self.job.threads,
-            "device": str(self.device),
-            "products": "bfloat16" if self.bfloat16 else self.job.train.stored,
-            **machine.hardware(self.device),
-            "parameters": bptt.parameter_count(self.network),
-            **KINDS[self.task.KIND].pad_shares(self.windows),
-            "code": self.job.code,
-        }
-        if self.recorder:
-            files.write_json(self.job.folder / "finished.json", finished)
-
-    def _seconds(self) -> float:
-        return time.monotonic() - self.began
-
-
-def _better(score: float, best: float, direction: str) -> bool:
-    return score > best if direction == "max" else score < best
-
-
-def split_windows(
-    arrow: Path, split: str, kind: str, settings: Train, lanes: slice, seed: int | None = None
-) -> Windows:
-    """The windows of a split; with a seed in the order and with the draws of training."""
-    columns = read_split(arrow, split, kind)
-    filling = KINDS[kind].filling(
-        columns, lanes=settings.lanes, window=settings.window, seed=seed, carries=settings.carry
-    )
-    if seed is not None:
-        filling = varied(filling, settings.window_spread, seed)
-    return Windows(filling=filling, assemble=KINDS[kind].assemble(columns), lanes=lanes, seed=seed)
+def _train(job: Job, place: places.Place, device: torch.device, notice: Notice, writes: bool) -> None:
+    if not writes:
+        Training(job, device, notice, None).run()
+        return
+    with (
+        alone(job.folder / "writer.lock", LOCK_SECONDS),
+        place.sending() as sending,
+        contextlib.closing(Recorder(job.folder)) as recorder,
+        Saver(job.folder / "state", key=job.key, then=sending.state) as saver,
+    ):
+        Training(job, device, notice, Written(recorder, saver)).run()
+        sending.finish()
 
 
 @contextlib.contextmanager

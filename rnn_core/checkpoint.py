@@ -37,15 +37,15 @@ class Loaded:
 
 
 def save(folder: Path, state: TrainState, carry: Carry, *, key: str, facts: Mapping[str, Any], keep: int = 2) -> Path:
-    """Write `folder/step-<update>`, then remove all but the newest `keep`.
+    """Write `folder/step-<update>`, then remove all but the newest `keep`; as `write` of a `snapshot`."""
+    return write(folder, snapshot(state, carry), update=state.update, key=key, facts=facts, keep=keep)
+
+
+def snapshot(state: TrainState, carry: Carry) -> dict[str, Tensor]:
+    """Copies in memory of all that a state has, which training may go on from.
 
     Args:
         carry: of all lanes, in lane order.
-        key: names configuration and data; only the same key is loaded again.
-        facts: whatever else continues (JSON values): best score, seconds, seed, workers, threads.
-
-    Raises:
-        DataError: the disk is full or cannot be written; nothing half-written is left.
     """
     tensors = {
         **{f"network.{name}": tensor for name, tensor in _distinct(state.network).items()},
@@ -53,18 +53,36 @@ def save(folder: Path, state: TrainState, carry: Carry, *, key: str, facts: Mapp
         **{f"average.{name}": tensor for name, tensor in state.average.items()},
         **{f"carry.{place}": tensor for place, tensor in _leaves(carry)},
     }
-    target = folder / f"step-{state.update:08d}"
-    aside = folder / f".writing-{state.update:08d}"
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+
+
+def write(
+    folder: Path, tensors: Mapping[str, Tensor], *, update: int, key: str, facts: Mapping[str, Any], keep: int = 2
+) -> Path:
+    """Write `folder/step-<update>`, then remove all but the newest `keep`.
+
+    Args:
+        tensors: what `snapshot` gave.
+        key: names configuration and data; only the same key is loaded again.
+        facts: whatever else continues (JSON values): best score, seconds, seed, workers, threads.
+
+    Raises:
+        DataError: the disk is full or cannot be written; nothing half-written is left.
+    """
+    target = folder / f"step-{update:08d}"
+    aside = folder / f".writing-{update:08d}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".writing-*"):
             shutil.rmtree(left)
         aside.mkdir()
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside / TENSORS)
+        save_file(dict(tensors), aside / TENSORS)
         written = {
             "format_version": FORMAT_VERSION,
             "key": key,
-            "update": state.update,
+            "update": update,
             "sha256": _sha256(aside / TENSORS),
             "facts": dict(facts),
         }
@@ -86,13 +104,14 @@ def save(folder: Path, state: TrainState, carry: Carry, *, key: str, facts: Mapp
     return target
 
 
-def load(folder: Path, state: TrainState, carry: Carry, *, key: str) -> Loaded | None:
+def load(folder: Path, state: TrainState, carry: Carry, *, key: str, newest: int | None = None) -> Loaded | None:
     """Put the newest whole training state below `folder` into network and optimizer.
 
     A damaged one is passed over with a warning, for the one before it.
 
     Args:
         carry: of all lanes, for its structure.
+        newest: of a later update none is taken.
 
     Returns: None where there is no whole state.
 
@@ -100,6 +119,8 @@ def load(folder: Path, state: TrainState, carry: Carry, *, key: str) -> Loaded |
         ConfigError: the state is that of another configuration or other data.
     """
     for place in sorted(folder.glob("step-*"), reverse=True):
+        if newest is not None and int(place.name.removeprefix("step-")) > newest:
+            continue
         try:
             written, tensors = _read(place)
         except DataError as error:
@@ -174,6 +195,7 @@ def _restore(state: TrainState, tensors: Mapping[str, Tensor]) -> None:
         state.network, {k.removeprefix("network."): t for k, t in tensors.items() if k.startswith("network.")}
     )
     parameters = dict(state.network.named_parameters())
+    state.average.clear()
     for key, tensor in tensors.items():
         if key.startswith("optimizer."):
             _, slot, name = key.split(".", 2)

@@ -7,10 +7,30 @@ from hypothesis import HealthCheck, settings
 
 import pipelines  # noqa: F401  switches usage statistics off before any test imports Ray or MLflow
 
+LONGEST = (
+    "tests/test_end_to_end.py",
+    "tests/pipelines/test_worker.py",
+    "tests/pipelines/test_outage.py",
+    "tests/pipelines/tuning/test_sweep.py",
+    "tests/test_experiments.py",
+    "tests/pipelines/test_elastic.py",
+    "tests/test_dvc.py",
+    "tests/pipelines/test_use.py",
+    "tests/pipelines/test_tracking.py",
+    "tests/test_setup.py",
+    "tests/pipelines/browser/test_mlflow_pages.py",
+)
+"""Files that are begun first: where several processes share the tests, none is left with one of these at the end."""
 DEPLOYMENT = ("RNN_", "RAY_ADDRESS", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_")
 
 settings.register_profile("repository", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repository")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, each as a whole and in its own order."""
+    place = {name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.location[0], len(place)))
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,11 @@ def _accept(listening: socket.socket, port: int, seconds: float) -> None:
     with contextlib.suppress(OSError):
         while True:
             caller, _ = listening.accept()
-            server = socket.create_connection((HOST, port))
+            try:
+                server = socket.create_connection((HOST, port))
+            except OSError:  # it is down: so is this one, for now
+                caller.close()
+                continue
             threading.Thread(target=_pass_on, args=(caller, server, 0.0), daemon=True).start()
             threading.Thread(target=_pass_on, args=(server, caller, seconds), daemon=True).start()
 

@@ -210,6 +210,7 @@ def test_the_model_answers_raw_text(home):
     assert done.stdout.strip().endswith("['DET', 'NOUN', 'VERB', 'PUNCT']"), done.stderr
 
 
+@pytest.mark.long
 def test_a_deleted_store_is_filled_again_without_training(home):
     before = {block: score(home, block)["score"] for block in ("my_tags", "my_story")}
     (home / "mlflow.db").unlink()
@@ -243,6 +244,7 @@ def test_a_deleted_store_is_filled_again_without_training(home):
     assert {block: score(home, block)["score"] for block in before} == before
 
 
+@pytest.mark.long
 def test_one_learning_rate_runs_its_block_only_and_no_baseline_and_two_at_once_run_it_once(home):
     params = yaml.safe_load((home / "params.yaml").read_text())
     params["blocks"]["my_tags"]["train"]["optimizer"]["rate"] = 0.02
@@ -292,6 +294,7 @@ def test_a_rate_that_is_no_number_is_one_clear_line(home):
     assert "blocks.my_tags.train.optimizer.rate: found '1e-3' (text); wanted is a number" in lines[0]
 
 
+@pytest.mark.long
 def test_a_loss_that_is_no_number_stops_and_names_task_step_and_lanes(home):
     text = (home / "params.yaml").read_text()
     params = yaml.safe_load(text)

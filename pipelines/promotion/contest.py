@@ -99,9 +99,7 @@ def _encoded(block: params.Block, sidecar: Path) -> Columns:
     own: Any = from_mapping(task.Data, {name: value for name, value in block.data.items() if name not in shared}, where)
     sizes = preprocess.Sizes()
     batches: list[tuple[str, pa.RecordBatch]] = []
-    for part in raw.parts(
-        paths.raw(block.suite, block.name), task, block.dataset, block.data.get("files"), own, where
-    ):
+    for part in raw.parts(paths.raw(block.suite, block.name), task, block.dataset, block.data.get("files"), own, where):
         if part.split not in ("test", None):
             continue
         work = preprocess.Work(block.task, own, part.split)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines import files, train, watch, worker
+from pipelines import files, train, watch
+from pipelines.job import Job
 from pipelines.points import Recorder
 from pipelines.tuning.plan import Plan
 from pipelines.tuning.trials import Record, State, Trial
@@ -23,7 +24,7 @@ class Board:
         self._plan, self._record, self._count, self._at_once = plan, record, count, at_once
         self._watches: dict[int, watch.Watch] = {}
         self._began: dict[int, float] = {}
-        self._jobs: dict[int, worker.Job] = {}
+        self._jobs: dict[int, Job] = {}
 
     def __enter__(self) -> "Board":
         return self
@@ -32,7 +33,7 @@ class Board:
         for watched in self._watches.values():
             watched.__exit__(kind or KeyboardInterrupt, None, None)
 
-    def begin(self, settings: dict[str, Any], suggested: dict[str, Any]) -> tuple[Trial, worker.Job | None]:
+    def begin(self, settings: dict[str, Any], suggested: dict[str, Any]) -> tuple[Trial, Job | None]:
         record, plan = self._record, self._plan
         again = [trial for trial in record if not trial.settled and trial.settings == settings]
         again = [trial for trial in again if trial.number not in self._began]

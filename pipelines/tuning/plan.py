@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import torch
 
-from pipelines import cluster, files, networks, params, paths, tasks, train, worker
+from pipelines import cluster, files, networks, params, paths, tasks, train, versions
+from pipelines.job import Job
 from pipelines.tuning import space, trials
 from pipelines.tuning.space import Space
 from rnn_core.errors import ConfigError, DataError
@@ -54,13 +55,13 @@ class Plan:
         """The written block with these settings."""
         return trials.replaced(self.written, settings)
 
-    def job(self, settings: Mapping[str, Any], name: str) -> tuple[worker.Job, params.Block]:
+    def job(self, settings: Mapping[str, Any], name: str) -> tuple[Job, params.Block]:
         """The training with these settings, and the block that it is the only one of.
 
         Raises:
             ConfigError: the block cannot have these settings together.
         """
-        return _job(self.block, self.changed(settings), self.folder / "trials", name, self.resources.threads)
+        return _job(self.block, self.changed(settings), self.folder / "trials", name, self.resources)
 
 
 def prepare(suite: str, name: str) -> Plan:
@@ -88,7 +89,7 @@ def prepare(suite: str, name: str) -> Plan:
         "space": space.plain(within),
         "network": network,
         "data": files.read_json(arrow / "summary.json")["digest"],
-        "code": train.code_digest(block.task),
+        "code": versions.here(block.task)["code"],
     }
     plan = Plan(
         block=block,
@@ -115,7 +116,7 @@ def check(block: params.Block, written: dict[str, Any], within: Space, where: st
         for value in space.candidates(dimension):
             try:
                 changed = trials.replaced(written, {name: value})
-                job, _ = _job(block, changed, Path(), "trial", 1)
+                job, _ = _job(block, changed, Path(), "trial", cluster.Resources())
                 with torch.device("meta"):
                     networks.build(task, job.model, sidecar)
             except ConfigError as error:
@@ -124,11 +125,11 @@ def check(block: params.Block, written: dict[str, Any], within: Space, where: st
 
 
 def _job(
-    block: params.Block, written: dict[str, Any], folder: Path, name: str, threads: int
-) -> tuple[worker.Job, params.Block]:
+    block: params.Block, written: dict[str, Any], folder: Path, name: str, resources: cluster.Resources
+) -> tuple[Job, params.Block]:
     changed = params.parse(block.suite, block.name, written, params.base(), f"blocks.{block.name}")
     only = replace(changed, trainings=changed.recurrent[:1])
-    planned = train.plan(only, paths.arrow(block.suite, block.name), folder, threads)[0]
+    planned = train.plan(only, paths.arrow(block.suite, block.name), folder, resources)[0]
     return replace(planned, name=name, folder=folder / planned.key), only
 
 

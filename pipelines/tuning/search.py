@@ -18,6 +18,7 @@ from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
 from pipelines import cluster, files, locks, tasks, worker
+from pipelines.job import Job
 from pipelines.tuning import space, trials
 from pipelines.tuning.space import Choices, Dimension, Space
 from pipelines.tuning.trials import Trial
@@ -33,7 +34,7 @@ Direction = Literal["max", "min"]
 class Board(Protocol):
     """Who writes down what happens; all calls come from the driver's main thread."""
 
-    def begin(self, settings: dict[str, Any], suggested: dict[str, Any]) -> tuple[Trial, worker.Job | None]:
+    def begin(self, settings: dict[str, Any], suggested: dict[str, Any]) -> tuple[Trial, Job | None]:
         """A trial is about to start; without a job where its settings cannot be trained with.
 
         Args:
@@ -206,7 +207,7 @@ class _Halving(ASHAScheduler):
         return self.CONTINUE
 
 
-def _stop(job: worker.Job) -> Path:
+def _stop(job: Job) -> Path:
     """The file that asks a trial to stop; it looks after each score that it tells, before it goes on."""
     return job.folder / "stop"
 
@@ -217,7 +218,7 @@ def _trial(config: dict[str, Any]) -> None:
     What an interrupted sweep left is told before any worker starts, so that a trial that is cut by it costs nothing.
     The last validation waits until the training is whole: ASHA may cut a trial only where that saves something.
     """
-    job: worker.Job | None = config["job"]
+    job: Job | None = config["job"]
     if job is None:
         return
     with locks.held(job.folder / "trial.lock"):  # whoever has the same settings waits, and then finds them trained
@@ -235,7 +236,7 @@ def _trial(config: dict[str, Any]) -> None:
 class _Telling:
     """A training's validations, told to Tune once each."""
 
-    def __init__(self, job: worker.Job):
+    def __init__(self, job: Job):
         self._job, self._told = job, 0
         self._direction = tasks.load(job.task).METRICS[job.metric]
         self._before_last = job.train.epochs * job.train.validations_per_epoch - 1
@@ -252,7 +253,7 @@ class _Telling:
         return not whole
 
 
-def _train(job: worker.Job, resources: cluster.Resources) -> None:
+def _train(job: Job, resources: cluster.Resources) -> None:
     try:
         cluster.run(worker.train_all, [job], name=job.key, storage=job.folder / "ray", resources=resources)
     except UserError as error:

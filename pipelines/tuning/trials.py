@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines import files, points, worker
+from pipelines import files, points
+from pipelines.job import Job
 from rnn_core.config import from_mapping, to_mapping
 
 State = Literal["running", "finished", "stopped", "refused", "failed"]
@@ -100,7 +101,7 @@ def replaced(mapping: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[st
     return out
 
 
-def standings(job: worker.Job, direction: Literal["max", "min"]) -> list[float]:
+def standings(job: Job, direction: Literal["max", "min"]) -> list[float]:
     """After each validation so far, the score of the weights that would be kept: the best, or the last."""
     scores: list[float] = []
     for point in points.read(job.folder):

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import files, params, tracking, ui, worker
+from pipelines import files, params, tracking, ui, versions, worker
+from pipelines.job import Job
 from rnn_core import arrow
 from tests import slow_proxy
 from tests.benchmarks import corpora, paired
@@ -46,11 +47,11 @@ def data(folder: Path, lanes: int, window: int) -> Path:
     return folder
 
 
-def job(folder: Path, threads: int) -> worker.Job:
+def job(folder: Path, threads: int) -> Job:
     """The sample suite's language model by its shipped settings, for one epoch."""
     block = params.block("sample", "language_model")
     settings = block.trainings[0]
-    return worker.Job(
+    return Job(
         name="recurrent",
         folder=folder / "training",
         arrow=folder / "arrow",
@@ -60,7 +61,8 @@ def job(folder: Path, threads: int) -> worker.Job:
         metric=block.evaluate.metric,
         key="benchmark",
         threads=threads,
-        code="benchmark",
+        checkpoint_seconds=60,
+        versions=versions.here(block.task),
     )
 
 
@@ -75,7 +77,7 @@ def trainer(folder: Path, threads: int) -> Work:
     return work
 
 
-def prepare(one: worker.Job, number: int) -> None:
+def prepare(one: Job, number: int) -> None:
     """The training's folder as the driver leaves it to the workers, in the place of the last one."""
     shutil.rmtree(one.folder, ignore_errors=True)
     about = {"training_id": f"t{number}", "suite": "sample", "block": "benchmark", "dataset": "ptb", "data_digest": "d"}

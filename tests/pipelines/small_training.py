@@ -12,13 +12,18 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
+import torch
 
-from pipelines import cluster, files, params, worker
-from pipelines.points import read
+from pipelines import cluster, files, kept, params, versions, worker
+from pipelines.job import Job
+from pipelines.points import Tail, read
+from pipelines.storage import Storage
 from rnn_core import arrow
 
 VOCABULARY = 11
@@ -77,9 +82,9 @@ def write_job(path: Path, data: Path, **train: object) -> Path:
     return path
 
 
-def job_of(path: Path) -> worker.Job:
-    written = files.read_json(path / "job.json")
-    return worker.Job(
+def job_of(path: Path) -> Job:
+    written, resources = files.read_json(path / "job.json"), cluster.Resources.from_environment()
+    return Job(
         name="recurrent",
         folder=path / "training",
         arrow=Path(written["arrow"]),
@@ -89,18 +94,20 @@ def job_of(path: Path) -> worker.Job:
         metric="perplexity",
         key="key",
         threads=1,
-        code="code",
+        checkpoint_seconds=resources.checkpoint_seconds,
+        versions=versions.here("language_model"),
+        storage=resources.storage,
     )
 
 
 class Running:
     """Workers (or one driver with Ray's) at work; a context that leaves no process behind."""
 
-    def __init__(self, path: Path, workers: int, ray: bool = False):
+    def __init__(self, path: Path, workers: int | str, ray: bool = False):
         meeting = path / f"meeting-{uuid.uuid4().hex}"
-        ranks = ["ray"] if ray else [str(rank) for rank in range(workers)]
+        ranks = ["ray"] if ray else [str(rank) for rank in range(int(workers))]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "RNN_WORKERS": str(workers), "RNN_THREADS": "1"}
-        self.path, self.points = path, path / "training/points.jsonl"
+        self.path, self._tail, self._seen = path, Tail(path / "training"), []
         self.processes = [
             subprocess.Popen(
                 [sys.executable, "-m", __name__, str(path), rank, str(workers), str(meeting)],
@@ -121,13 +128,20 @@ class Running:
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
-    def wait_for(self, step: int, seconds: float = 120) -> None:
+    def wait_for(self, step: int) -> None:
         """Until the training has recorded this update."""
-        deadline = time.monotonic() + seconds
-        while not (self.points.exists() and any(point["step"] >= step for point in read(self.points.parent))):
+        self.wait_until(lambda: self.points() and self._seen[-1]["step"] >= step)
+
+    def points(self) -> list[dict]:
+        """All that it has recorded so far."""
+        self._seen += self._tail.new()
+        return self._seen
+
+    def wait_until(self, condition: Callable[[], Any]) -> None:
+        """As long as it takes: pytest's own limit ends what never comes."""
+        while not condition():
             for process in self.processes:
                 assert process.poll() in (None, 0), process.stderr.read()
-            assert time.monotonic() < deadline, f"no update {step} in {seconds} s"
             time.sleep(0.02)
 
     def kill(self) -> None:
@@ -143,9 +157,14 @@ class Running:
 
 
 def train(path: Path, workers: int) -> list[dict]:
-    """Run to the end, from where it stands; the points."""
-    with Running(path, workers) as running:
-        running.finish()
+    """Run to the end, from where it stands, one worker in this process; the points."""
+    if workers == 1:
+        threads = torch.get_num_threads()
+        worker.train_all([job_of(path)], "cpu")
+        torch.set_num_threads(threads)
+    else:
+        with Running(path, workers) as running:
+            running.finish()
     return read(path / "training")
 
 
@@ -158,8 +177,8 @@ def train_until(path: Path, workers: int, step: int) -> None:
 
 def numbers(points: list[dict]) -> list[tuple]:
     """What a training computed, without the times."""
-    timed = ("train/tokens_per_second", "train/input_share")
-    return [(p["step"], {k: v for k, v in p["values"].items() if k not in timed}) for p in points]
+    timed = ("_per_second", "_share", "slowest_worker", "slowest_lag")
+    return [(p["step"], {k: v for k, v in p["values"].items() if not k.endswith(timed)}) for p in points]
 
 
 def losses(points: list[dict]) -> np.ndarray:
@@ -178,7 +197,9 @@ def main() -> None:
     job = job_of(Path(path))
     if rank == "ray":
         resources = cluster.Resources.from_environment()
-        with cluster.joined(resources):
+        followers = [kept.Follower(Storage(job.storage), job.kept_as, job.folder)] if job.storage else []
+        job.folder.mkdir(exist_ok=True)
+        with kept.Following(followers), cluster.joined(resources):
             cluster.run(worker.train_all, [job], name="small", storage=Path(path) / "ray", resources=resources)
         return
     if int(workers) > 1:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines import worker
+from pipelines import training, worker
 from pipelines.points import read
 from tests.pipelines import small_training as small
 
@@ -27,7 +27,7 @@ def run(path, data, monkeypatch=None, **train):
     """A training's folder; with a monkeypatch it is broken off at update 137 and begun again."""
     job = small.job_of(small.write_job(path / "job", data, **TRAIN | train))
     if monkeypatch is not None:
-        point = worker._Training._point
+        point = training.Training._point
 
         def broken_off(self, step):
             if step.update == 137:
@@ -35,7 +35,7 @@ def run(path, data, monkeypatch=None, **train):
             point(self, step)
 
         with monkeypatch.context() as patched:
-            patched.setattr(worker._Training, "_point", broken_off)
+            patched.setattr(training.Training, "_point", broken_off)
             with pytest.raises(KeyboardInterrupt):
                 worker.train(job, "cpu")
     worker.train(job, "cpu")

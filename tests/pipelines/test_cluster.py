@@ -7,17 +7,35 @@ from rnn_core.errors import ConfigError
 
 
 def test_one_worker_with_all_cores_unless_told_otherwise(monkeypatch):
-    monkeypatch.setattr(cluster.os, "sched_getaffinity", lambda pid: set(range(6)))
-    assert cluster.Resources.from_environment() == cluster.Resources(workers=1, threads=6, gpus=0, retries=8)
+    monkeypatch.setattr(cluster.resources.os, "sched_getaffinity", lambda pid: set(range(6)))
+    assert cluster.Resources.from_environment() == cluster.Resources(workers=1, threads=6)
     monkeypatch.setenv("RNN_WORKERS", "4")
     assert cluster.Resources.from_environment().threads == 1
     monkeypatch.setenv("RNN_THREADS", "2")
     monkeypatch.setenv("RNN_GPUS", "1")
     monkeypatch.setenv("RNN_RETRIES", "0")
-    assert cluster.Resources.from_environment() == cluster.Resources(workers=4, threads=2, gpus=1, retries=0)
+    assert cluster.Resources.from_environment() == cluster.Resources(workers=4, least=4, threads=2, gpus=1, retries=0)
 
 
-@pytest.mark.parametrize(("name", "value"), [("RNN_WORKERS", "0"), ("RNN_THREADS", "two"), ("RNN_GPUS", "-1")])
+def test_a_range_of_workers(monkeypatch):
+    monkeypatch.setenv("RNN_WORKERS", "2:8")
+    resources = cluster.Resources.from_environment()
+    assert (resources.least, resources.workers, resources.elastic) == (2, 8, True)
+    monkeypatch.setenv("RNN_WORKERS", "3:3")
+    assert not cluster.Resources.from_environment().elastic
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RNN_WORKERS", "0"),
+        ("RNN_WORKERS", "3:2"),
+        ("RNN_WORKERS", "1:2:3"),
+        ("RNN_WORKERS", "2:"),
+        ("RNN_THREADS", "two"),
+        ("RNN_GPUS", "-1"),
+    ],
+)
 def test_a_setting_that_is_no_number_is_told(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=f"{name}: found '{value}'; a whole number from"):
@@ -26,6 +44,8 @@ def test_a_setting_that_is_no_number_is_told(monkeypatch, name, value):
 
 def test_a_cluster_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    resources = cluster.Resources(workers=1, threads=1, gpus=0, retries=0)
-    with pytest.raises(ConfigError, match="RAY_ADDRESS: no cluster at 127.0.0.1:9"), cluster.joined(resources):
+    with (
+        pytest.raises(ConfigError, match="RAY_ADDRESS: no cluster at 127.0.0.1:9"),
+        cluster.joined(cluster.Resources()),
+    ):
         raise AssertionError("joined a cluster that is not there")

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pipelines import evaluate, files, networks, params, paths, train
-from pipelines.worker import Job
+from pipelines.job import Job
 from rnn_core.errors import ConfigError
 
 SHIPPED = yaml.safe_load(paths.params_file("sample").read_text())
@@ -54,7 +54,7 @@ def jobs_with(folder: Path, block: params.Block, best: dict[str, float]) -> list
     for training in block.trainings:
         files.write_json(folder / training.name / "run.json", {"best": {"accuracy": best[training.name]}})
         settings = {"model": training.model, "train": training.train, "metric": "accuracy"}
-        about = {"arrow": folder, "task": block.task, "key": "k", "threads": 1, "code": "c"}
+        about = {"arrow": folder, "task": block.task, "key": "k", "threads": 1, "checkpoint_seconds": 60, "versions": {}}
         jobs.append(Job(name=training.name, folder=folder / training.name, **settings, **about))
     return jobs
 

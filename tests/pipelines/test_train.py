@@ -1,11 +1,13 @@
 """What `train` decides before and after the workers: keys, what is trained anew, whose mistake is told."""
 
 import copy
+import socket
 
 import pytest
+import torch
 import yaml
 
-from pipelines import files, params, paths, points, train, worker
+from pipelines import cluster, files, params, paths, points, train, versions, worker
 from rnn_core.errors import ConfigError, DataError
 from tests.pipelines import small_training as small
 
@@ -27,7 +29,9 @@ def block_of(shipped, **changes):
 
 
 def test_the_key_names_configuration_and_data_and_nothing_else(shipped, arrow, tmp_path):
-    plan = lambda threads=1, **changes: train.plan(block_of(shipped, **changes), arrow, tmp_path, threads)  # noqa: E731
+    def plan(threads=1, **changes):
+        return train.plan(block_of(shipped, **changes), arrow, tmp_path, cluster.Resources(threads=threads))
+
     jobs = plan()
     assert [job.name for job in jobs] == ["recurrent", "memoryless", "carry_cut"]
     assert len({job.key for job in jobs}) == 3
@@ -40,7 +44,7 @@ def test_the_key_names_configuration_and_data_and_nothing_else(shipped, arrow, t
 
 
 def test_a_baseline_of_another_cell_is_widened_and_one_of_the_same_is_not(shipped, arrow, tmp_path):
-    recurrent, memoryless, cut = train.plan(block_of(shipped), arrow, tmp_path, 1)
+    recurrent, memoryless, cut = train.plan(block_of(shipped), arrow, tmp_path, cluster.Resources())
     assert memoryless.model["hidden_size"] > recurrent.model["hidden_size"]
     assert cut.model == recurrent.model
     assert not cut.train.carry
@@ -50,15 +54,15 @@ def test_a_metric_that_the_task_does_not_have_is_told(shipped, arrow, tmp_path):
     own = copy.deepcopy(shipped["blocks"]["language_model"]) | {"evaluate": {"metric": "bleu", "published": None}}
     block = params.parse("sample", "language_model", own, shipped["base"], "p")
     with pytest.raises(ConfigError, match=r"evaluate.metric: found 'bleu'; allowed are perplexity, bits_per_character"):
-        train.plan(block, arrow, tmp_path, 1)
+        train.plan(block, arrow, tmp_path, cluster.Resources())
 
 
 def prepared(shipped, arrow, tmp_path, monkeypatch, code="one"):
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
-    monkeypatch.setattr(train, "code_digest", lambda task: code)
+    monkeypatch.setattr(versions, "here", lambda task: {"code": code, "torch": "2"})
     files.write_json(paths.raw("sample", "language_model") / "source.json", {"dataset": "sample"})
     block = block_of(shipped)
-    job = train.plan(block, arrow, tmp_path / "checkpoints", 1)[0]
+    job = train.plan(block, arrow, tmp_path / "checkpoints", cluster.Resources())[0]
     train.prepare(job, block)
     return job, files.read_json(job.folder / "run.json")
 
@@ -104,8 +108,27 @@ def test_two_at_once_do_not_train_one_block(tmp_path):
 
 
 def test_the_digest_of_the_code_is_that_of_what_computes():
-    assert train.code_digest("language_model") != train.code_digest("pos_tagging")
-    assert train.code_digest("pos_tagging") == train.code_digest("pos_tagging")
+    assert versions.here("language_model")["code"] != versions.here("pos_tagging")["code"]
+    assert versions.here("pos_tagging") == versions.here("pos_tagging")
+
+
+def test_a_machine_with_other_code_or_another_torch_is_refused_and_named():
+    wanted = versions.here("pos_tagging")
+    versions.check("pos_tagging", wanted)
+    with pytest.raises(
+        ConfigError, match=f"machine {socket.gethostname()}: found torch {torch.__version__[:4]}.*torch 1.0"
+    ):
+        versions.check("pos_tagging", wanted | {"torch": "1.0"})
+    with pytest.raises(ConfigError, match="found code .*; code other, as where training was started"):
+        versions.check("pos_tagging", wanted | {"code": "other"})
+
+
+def test_not_more_workers_than_lanes(shipped, arrow, tmp_path):
+    job = train.plan(block_of(shipped), arrow, tmp_path, cluster.Resources())[0]
+    lanes = job.train.lanes
+    assert train.within_lanes(cluster.Resources(least=1, workers=1000), job).workers == lanes
+    with pytest.raises(ConfigError, match=f"RNN_WORKERS: {lanes + 1} workers for the {lanes} lanes of recurrent"):
+        train.within_lanes(cluster.Resources(least=lanes + 1, workers=lanes + 2), job)
 
 
 def test_the_revision_is_that_of_this_repository():
@@ -115,7 +138,7 @@ def test_the_revision_is_that_of_this_repository():
 
 
 def test_seconds_of_training_are_those_of_the_finished_one_or_of_its_last_point(shipped, arrow, tmp_path):
-    job = train.plan(block_of(shipped), arrow, tmp_path, 1)[0]
+    job = train.plan(block_of(shipped), arrow, tmp_path, cluster.Resources())[0]
     assert train.trained_seconds(job) == 0
     job.folder.mkdir(parents=True)
     recorder = points.Recorder(job.folder)

@@ -28,3 +28,10 @@ def test_how_far_how_fast_and_how_long_still():
     text = shown((10.0, TRAINED), (20.0, TRAINED | {"train/epoch": 2.0}), (20.5, {"validation/accuracy": 75.0}))
     expected = "epoch 2.0 of 4, loss 0.500 nats, validation/accuracy 75, 12,346 tokens/s, 0:20 done, 0:21 left"
     assert text == f"sample/b/recurrent: {expected}"
+
+
+def test_a_worker_that_the_others_wait_for_is_named_as_long_as_they_do():
+    lagging = TRAINED | {"train/slowest_worker": 2.0, "train/slowest_lag": 0.5}
+    assert ", worker 2 lags by 50 %, 0:10 done" in shown((10.0, lagging))
+    assert "lags" not in shown((10.0, lagging | {"train/slowest_lag": 0.2}))
+    assert "lags" not in shown((10.0, lagging), (12.0, {"validation/loss": 1.0}), (20.0, TRAINED))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import files, worker
+from pipelines import files, training, worker
+from rnn_core.errors import DataError
 from tests.pipelines import small_training as small
 
-WORKERS = (1, 2, 3)
 LONG = pytest.mark.long
 ONE_QUICK = pytest.mark.parametrize("workers", [pytest.param(1, marks=LONG), 2, pytest.param(3, marks=LONG)])
 
@@ -35,7 +35,7 @@ def undisturbed(data, tmp_path_factory):
     return points
 
 
-@pytest.mark.parametrize("workers", WORKERS)
+@ONE_QUICK
 def test_killed_as_a_whole_it_goes_on_bit_for_bit(data, undisturbed, tmp_path, workers):
     path = small.write_job(tmp_path / "job", data)
     small.train_until(path, workers, small.random_step(250))
@@ -46,19 +46,20 @@ def test_killed_as_a_whole_it_goes_on_bit_for_bit(data, undisturbed, tmp_path, w
     assert (finished["steps"], finished["workers"]) == (300, workers)
 
 
-def test_other_numbers_of_workers_change_rounding_only_in_float64(data, undisturbed, tmp_path):
-    """300 updates, the workers changed twice: within 1e-9 of one worker alone."""
-    path = small.write_job(tmp_path / "job", data, dtype="float64")
-    small.train_until(path, 1, 80)
-    small.train_until(path, 3, 170)
+@pytest.mark.parametrize(("changes", "epochs"), [((20, 50), 1), pytest.param((80, 170), 3, marks=LONG)])
+def test_other_numbers_of_workers_change_rounding_only_in_float64(data, undisturbed, tmp_path, changes, epochs):
+    """100 or 300 updates, the workers changed twice: within 1e-9 of one worker alone."""
+    path = small.write_job(tmp_path / "job", data, dtype="float64", epochs=epochs)
+    small.train_until(path, 1, changes[0])
+    small.train_until(path, 3, changes[1])
     points = small.train(path, 2)
     small.check_each_step_once(points)
-    whole = undisturbed(1, dtype="float64")
+    whole = undisturbed(1, dtype="float64", epochs=epochs)
     np.testing.assert_allclose(small.losses(points), small.losses(whole), rtol=1e-9)
-    assert len(small.losses(points)) == 300
+    assert len(small.losses(points)) == 100 * epochs
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 3), (3, 1)])
+@pytest.mark.parametrize(("before", "after"), [pytest.param(1, 2, marks=LONG), (2, 3), pytest.param(3, 1, marks=LONG)])
 def test_other_numbers_of_workers_stay_close_in_float32(data, undisturbed, tmp_path, before, after):
     path = small.write_job(tmp_path / "job", data)
     small.train_until(path, before, 101)
@@ -71,9 +72,9 @@ def test_other_numbers_of_workers_stay_close_in_float32(data, undisturbed, tmp_p
 
 @ONE_QUICK
 def test_ray_replaces_a_killed_worker_and_the_losses_are_the_same(data, undisturbed, tmp_path, workers):
-    path = small.write_job(tmp_path / "job", data, epochs=20)
+    path = small.write_job(tmp_path / "job", data, epochs=8)
     with small.Running(path, workers, ray=True) as running:
-        running.wait_for(small.random_step(400))
+        running.wait_for(small.random_step(300))
         pids = small.workers_of(running.processes[0].pid)
         assert len(pids) == workers
         # The one socket beyond loopback is the store through which torch's workers meet: it knows no other way.
@@ -83,21 +84,36 @@ def test_ray_replaces_a_killed_worker_and_the_losses_are_the_same(data, undistur
         os.kill(pids[-1], signal.SIGKILL)
         running.finish()
     points = small.read(path / "training")
-    assert small.numbers(points) == small.numbers(undisturbed(workers, epochs=20))
+    assert small.numbers(points) == small.numbers(undisturbed(workers, epochs=8))
     small.check_each_step_once(points)
 
 
 @ONE_QUICK
 def test_the_whole_process_killed_and_started_again_the_losses_are_the_same(data, undisturbed, tmp_path, workers):
-    path = small.write_job(tmp_path / "job", data, epochs=20)
+    path = small.write_job(tmp_path / "job", data, epochs=8)
     with small.Running(path, workers, ray=True) as running:
-        running.wait_for(small.random_step(400))
+        running.wait_for(small.random_step(300))
         running.kill()
     with small.Running(path, workers, ray=True) as running:
         running.finish()
     points = small.read(path / "training")
-    assert small.numbers(points) == small.numbers(undisturbed(workers, epochs=20))
+    assert small.numbers(points) == small.numbers(undisturbed(workers, epochs=8))
     small.check_each_step_once(points)
+
+
+@pytest.mark.parametrize("behind", [1, None])
+def test_workers_that_find_different_states_take_one_that_all_have(data, undisturbed, tmp_path, monkeypatch, behind):
+    """As on machines of which one has a newer state; on the other there may be none."""
+    path = small.write_job(tmp_path / "job", data)
+    small.train_until(path, 1, 150)
+    updates = sorted(int(state.name.removeprefix("step-")) for state in (path / "training/state").glob("step-*"))
+    other = torch.tensor([0 if behind is None else updates[-1 - behind]])
+    monkeypatch.setattr(training.group, "gathered", lambda mine: torch.stack((mine, other)))
+    if behind is None:
+        with pytest.raises(DataError, match=rf"workers find states of updates 0, {updates[-1]}; a folder that all"):
+            small.train(path, 1)
+    else:
+        assert small.numbers(small.train(path, 1)) == small.numbers(undisturbed(1))
 
 
 def test_updates_of_several_windows_go_on_after_a_kill_bit_for_bit(data, undisturbed, tmp_path):
@@ -142,7 +158,7 @@ def test_early_stopping_keeps_the_best_weights(data, tmp_path):
 
 
 def test_bfloat16_is_float32_and_told_where_the_processor_has_none(data, undisturbed, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(worker.products, "bfloat16_pays", lambda device: False)
+    monkeypatch.setattr(training.products, "bfloat16_pays", lambda device: False)
     path, threads = small.write_job(tmp_path / "job", data, epochs=1, dtype="bfloat16"), torch.get_num_threads()
     worker.train_all([small.job_of(path)], "cpu")
     torch.set_num_threads(threads)
