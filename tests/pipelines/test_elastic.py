@@ -36,6 +36,7 @@ def workers_of(running) -> int:
     return 2 if "train/slowest_worker" in newest else 1
 
 
+@pytest.mark.long
 def test_a_node_that_joins_is_used_and_one_that_dies_is_done_without(data, nodes, tmp_path):
     nodes.add()
     path, undisturbed = (small.write_job(tmp_path / name, data, **LONG_ENOUGH) for name in ("changing", "whole"))
@@ -57,6 +58,7 @@ def test_a_node_that_joins_is_used_and_one_that_dies_is_done_without(data, nodes
     np.testing.assert_allclose(ours, whole[: len(ours)], rtol=1e-4)
 
 
+@pytest.mark.long
 def test_a_machine_that_is_announced_to_go_leaves_a_state_behind(data, nodes, tmp_path, monkeypatch):
     monkeypatch.setenv("RNN_CHECKPOINT_SECONDS", "100000")
     nodes.add()
@@ -105,6 +107,7 @@ def test_room_that_does_not_come_is_told_and_waited_for_with_an_end(data, nodes,
     assert not (path / "training/finished.json").exists()
 
 
+@pytest.mark.long
 def test_a_machine_that_shares_no_folder_goes_on_where_a_dead_one_was(data, nodes, tmp_path, monkeypatch):
     monkeypatch.setenv("RNN_STORAGE", str(tmp_path / "far"))
     path, undisturbed = (small.write_job(tmp_path / name, data, epochs=8) for name in ("job", "whole"))
