@@ -54,8 +54,8 @@ def jobs_with(folder: Path, block: params.Block, best: dict[str, float]) -> list
     for training in block.trainings:
         files.write_json(folder / training.name / "run.json", {"best": {"accuracy": best[training.name]}})
         settings = {"model": training.model, "train": training.train, "metric": "accuracy"}
-        about = {"arrow": folder, "task": block.task, "key": "k", "threads": 1, "checkpoint_seconds": 60, "versions": {}}
-        jobs.append(Job(name=training.name, folder=folder / training.name, **settings, **about))
+        about = {"arrow": folder, "task": block.task, "key": "k", "threads": 1, "checkpoint_seconds": 60}
+        jobs.append(Job(name=training.name, folder=folder / training.name, versions={}, **settings, **about))
     return jobs
 
 
