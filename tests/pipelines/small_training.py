@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +103,30 @@ def job_of(path: Path) -> Job:
 class Running:
     """Workers (or one driver with Ray's) at work; a context that leaves no process behind."""
 
-    def __init__(self, path: Path, workers: int | str, ray: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        workers: int | str,
+        ray: bool = False,
+        within: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ):
+        """
+        Args:
+            within: what the command is begun with, to run elsewhere.
+            variables: of the environment there.
+        """
         meeting = path / f"meeting-{uuid.uuid4().hex}"
         ranks = ["ray"] if ray else [str(rank) for rank in range(int(workers))]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "RNN_WORKERS": str(workers), "RNN_THREADS": "1"}
+        environment = dict(variables or os.environ) | {
+            "OMP_NUM_THREADS": "1",
+            "RNN_WORKERS": str(workers),
+            "RNN_THREADS": "1",
+        }
         self.path, self._tail, self._seen = path, Tail(path / "training"), []
         self.processes = [
             subprocess.Popen(
-                [sys.executable, "-m", __name__, str(path), rank, str(workers), str(meeting)],
+                [*within, sys.executable, "-m", __name__, str(path), rank, str(workers), str(meeting)],
                 env=environment,
                 stderr=subprocess.PIPE,
                 text=True,

@@ -1,0 +1,134 @@
+"""Hosts of their own on one machine: network namespaces joined by a bridge, each with a name, an address and a Ray node.
+
+Needs root and iproute2. Whatever happens, `made` removes what it has made: namespaces, bridge, processes, folders.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PORT = 6379
+HEALTH = '{"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 5}'
+"""A host that is gone is known to be so after 5 seconds."""
+NETWORK = f"10.{77 + os.getpid() % 100}.{os.getpid() // 100 % 250}"
+"""Of this process: tests that run beside each other do not meet."""
+
+
+def possible() -> bool:
+    """Whether this machine lets hosts be made."""
+    return os.geteuid() == 0 and shutil.which("ip") is not None
+
+
+class Host:
+    """A namespace; its processes are those that were started in it."""
+
+    def __init__(self, hosts: "Hosts", number: int):
+        self.name, self.address = f"host{number}", f"{NETWORK}.{number + 10}"
+        self._hosts, self._space, self._wire = hosts, f"{hosts.prefix}n{number}", f"{hosts.prefix}w{number}"
+        _ip("netns", "add", self._space)
+        _ip("link", "add", self._wire, "type", "veth", "peer", "name", "eth0", "netns", self._space)
+        _ip("link", "set", self._wire, "master", hosts.bridge, "up")
+        _ip("-n", self._space, "link", "set", "lo", "up")
+        _ip("-n", self._space, "address", "add", f"{self.address}/24", "dev", "eth0")
+        _ip("-n", self._space, "link", "set", "eth0", "up")
+        _ip("-n", self._space, "route", "add", "default", "via", f"{NETWORK}.1")
+
+    def within(self) -> list[str]:
+        """What a command is begun with, to run on this host and to know it by its name."""
+        name = f'hostname {self.name} && exec "$@"'
+        return ["ip", "netns", "exec", self._space, "unshare", "--uts", "sh", "-c", name, "sh"]
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Of its processes: all of them know the cluster's token, and over which network to speak to each other."""
+        known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._hosts.token, "GLOO_SOCKET_IFNAME": "eth0"}
+        known |= {"RAY_ADDRESS": f"{self._hosts.head}:{PORT}", "RNN_NODE_FOLDER": str(self._hosts.folder / self.name)}
+        return {**os.environ, **known, **variables}
+
+    def start_ray(self, cores: int) -> None:
+        """Its Ray node: the head, if it is the first host. Returns when the cluster knows it."""
+        command = [*self.within(), sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+        command += ["--node-ip-address", self.address, "--num-cpus", str(cores), "--disable-usage-stats"]
+        if self.address == self._hosts.head:
+            command += ["--head", "--port", str(PORT), "--include-dashboard", "false", "--system-config", HEALTH]
+            command += ["--temp-dir", str(self._hosts.folder / "ray")]
+        else:
+            command += ["--address", f"{self._hosts.head}:{PORT}"]
+        environment = self.environment()
+        del environment["RAY_ADDRESS"]
+        log = (self._hosts.folder / f"{self.name}.log").open("a")
+        with log:
+            subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in (self._hosts.folder / f"{self.name}.log").read_text():
+            assert time.monotonic() < deadline, (self._hosts.folder / f"{self.name}.log").read_text()
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """SIGKILL on all its processes: a machine that lost its power. The namespace stays, to be started again."""
+        listed = subprocess.run(["ip", "netns", "pids", self._space], capture_output=True, text=True, check=True)
+        for process in map(int, listed.stdout.split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        (self._hosts.folder / f"{self.name}.log").unlink(missing_ok=True)
+
+    def cut(self) -> None:
+        """Pull its plug out of the bridge."""
+        _ip("link", "set", self._wire, "down")
+
+    def mend(self) -> None:
+        """And put it in again."""
+        _ip("link", "set", self._wire, "up")
+
+    def remove(self) -> None:
+        self.kill()
+        _ip("netns", "delete", self._space)
+
+
+class Hosts:
+    """The first is the head, without cores for workers; whoever trains starts there."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.token = folder, secrets.token_hex(16)
+        self.prefix = f"rnn{os.getpid() % 100_000}"
+        self.bridge, self.head = f"{self.prefix}b", f"{NETWORK}.10"
+        self._hosts: list[Host] = []
+        _ip("link", "add", self.bridge, "type", "bridge")
+        _ip("address", "add", f"{NETWORK}.1/24", "dev", self.bridge)
+        _ip("link", "set", self.bridge, "up")
+
+    def add(self, cores: int = 1) -> Host:
+        """One more host, its Ray node started."""
+        host = Host(self, len(self._hosts))
+        self._hosts.append(host)
+        host.start_ray(cores)
+        return host
+
+    def remove(self) -> None:
+        for host in self._hosts:
+            host.remove()
+        _ip("link", "delete", self.bridge)
+
+
+@contextlib.contextmanager
+def made() -> Iterator[Hosts]:
+    """A bridge without hosts, in a folder of a short name: Ray's sockets lie in it."""
+    folder = Path(tempfile.mkdtemp(prefix="h"))
+    hosts = Hosts(folder)
+    try:
+        yield hosts
+    finally:
+        hosts.remove()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr}"

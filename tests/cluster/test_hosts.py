@@ -1,0 +1,150 @@
+"""Trainings on hosts of their own: the same numbers as on one, whatever host comes, goes, or cannot be reached."""
+
+import time
+
+import numpy as np
+import pytest
+
+from pipelines.points import read
+from tests.cluster import hosts as machines
+from tests.pipelines import small_training as small
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.long,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not machines.possible(), reason="hosts of their own need root and iproute2"),
+]
+LONG_ENOUGH = {"epochs": 2000, "validations_per_epoch": 1}
+"""Of updates for whatever happens meanwhile; a test ends it."""
+SOON = {"RNN_RESIZE_SECONDS": "2", "RNN_CHECKPOINT_SECONDS": "1"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return small.write_data(tmp_path_factory.mktemp("data") / "arrow")
+
+
+@pytest.fixture
+def hosts():
+    """A head and two hosts with a core each."""
+    with machines.made() as made:
+        made.add(cores=0)
+        yield made, made.add(), made.add()
+
+
+def running(made, path, workers, **variables):
+    """A driver on the head."""
+    head = made._hosts[0]
+    return small.Running(path, workers, ray=True, within=head.within(), variables=head.environment(**variables))
+
+
+def workers_of(running) -> int:
+    newest = next(p["values"] for p in reversed(running.points()) if "train/loss" in p["values"])
+    return 2 if "train/slowest_worker" in newest else 1
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_hosts_compute_what_as_many_workers_on_one_host_compute(data, hosts, tmp_path, workers):
+    made, *_ = hosts
+    if workers == 3:
+        made.add()
+    path, alone = (small.write_job(tmp_path / name, data) for name in ("hosts", "one"))
+    with running(made, path, workers) as driver:
+        driver.finish()
+    assert small.numbers(read(path / "training")) == small.numbers(small.train(alone, workers))
+
+
+def test_a_host_that_dies_and_comes_back_is_waited_for(data, hosts, tmp_path):
+    made, _, second = hosts
+    path, whole = (small.write_job(tmp_path / name, data, epochs=8) for name in ("hosts", "one"))
+    with running(made, path, 2, **SOON) as driver:
+        driver.wait_for(150)
+        second.kill()
+        step = driver.points()[-1]["step"]
+        second.start_ray(cores=1)
+        back = time.monotonic()
+        driver.wait_for(step + 20)
+        print(f"next step {time.monotonic() - back:.0f} s after the host's return")
+        driver.finish()
+    points = read(path / "training")
+    small.check_each_step_once(points)
+    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+
+
+def test_a_range_of_workers_goes_on_without_a_dead_host_and_uses_one_that_joins(data, hosts, tmp_path):
+    made, _, second = hosts
+    path, whole = (small.write_job(tmp_path / name, data, **LONG_ENOUGH, dtype="float64") for name in ("hosts", "one"))
+    with running(made, path, "1:2", **SOON) as driver:
+        driver.wait_for(50)
+        driver.wait_until(lambda: workers_of(driver) == 2)
+        second.kill()
+        died = time.monotonic()
+        driver.wait_until(lambda: workers_of(driver) == 1)
+        print(f"next step {time.monotonic() - died:.0f} s after the host's death")
+        made.add()
+        joined = time.monotonic()
+        driver.wait_until(lambda: workers_of(driver) == 2)
+        print(f"used {time.monotonic() - joined:.0f} s after it joined")
+        driver.kill()
+    points = read(path / "training")
+    small.check_each_step_once(points)
+    ours = small.losses(points)
+    small.train_until(whole, 1, len(ours))
+    alone = small.losses(read(whole / "training"))
+    np.testing.assert_allclose(ours[:300], alone[:300], rtol=1e-9)
+    np.testing.assert_allclose(ours, alone[: len(ours)], rtol=1e-4)
+
+
+def test_a_network_that_is_cut_for_20_seconds_loses_nothing(data, hosts, tmp_path):
+    made, _, second = hosts
+    path, whole = (small.write_job(tmp_path / name, data, epochs=8) for name in ("hosts", "one"))
+    with running(made, path, 2, **SOON) as driver:
+        driver.wait_for(150)
+        second.cut()
+        time.sleep(20)
+        second.mend()
+        second.kill()  # the cluster has given it up, and it the cluster: whoever runs the host starts its node again
+        second.start_ray(cores=1)
+        driver.finish()
+    points = read(path / "training")
+    small.check_each_step_once(points)
+    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+
+
+def test_a_driver_that_was_killed_goes_on(data, hosts, tmp_path):
+    made, *_ = hosts
+    path, whole = (small.write_job(tmp_path / name, data, epochs=8) for name in ("hosts", "one"))
+    with running(made, path, 2, **SOON) as driver:
+        driver.wait_for(small.random_step(300))
+        driver.kill()
+    with running(made, path, 2, **SOON) as driver:
+        driver.finish()
+    points = read(path / "training")
+    small.check_each_step_once(points)
+    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+
+
+def test_hosts_that_share_no_folder_train_through_a_storage(data, hosts, tmp_path):
+    """Each keeps its training in a folder of its own; what is between them is the storage."""
+    made, _, second = hosts
+    path, whole = (small.write_job(tmp_path / name, data, epochs=8) for name in ("hosts", "one"))
+    with running(made, path, 2, RNN_STORAGE=str(tmp_path / "far"), **SOON) as driver:
+        driver.wait_for(150)
+        second.kill()
+        second.start_ray(cores=1)
+        driver.finish()
+    points = read(path / "training")
+    small.check_each_step_once(points)
+    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+
+
+def test_a_wrong_token_is_told(data, hosts, tmp_path):
+    made, *_ = hosts
+    path = small.write_job(tmp_path / "job", data)
+    with running(made, path, 1, RAY_AUTH_TOKEN="0" * 32) as driver:
+        (process,) = driver.processes
+        _, told = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "RAY_ADDRESS" in told
+    assert "token" in told.lower()
