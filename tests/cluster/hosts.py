@@ -1,4 +1,4 @@
-"""Hosts of their own on one machine: network namespaces joined by a bridge, each with a name, an address and a Ray node.
+"""Hosts of their own on one machine: network namespaces joined by a bridge, each with name, address and Ray node.
 
 Needs root and iproute2. Whatever happens, `made` removes what it has made: namespaces, bridge, processes, folders.
 """
