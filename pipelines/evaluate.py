@@ -179,7 +179,7 @@ def lay_out(tables: dict[str, Table | Matrix | Picture | Fan], folder: Path, tit
             continue
         if isinstance(table, Fan):
             q = [one.numpy() for one in table.quantiles]
-            panels = (table.titles, table.histories, q, table.actual)
+            panels = (table.titles, table.histories, q, table.actual, table.value)
             pictures.fans(*panels, folder / f"{name}.png", f"{title}: {name}")
             continue
         if isinstance(table, Matrix):

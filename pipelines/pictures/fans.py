@@ -16,6 +16,7 @@ def fans(
     histories: list[list[float]],
     quantiles: list[NDArray[np.float64]],
     actual: list[list[float]],
+    value: str,
     path: Path,
     title: str,
 ) -> None:
@@ -30,8 +31,9 @@ def fans(
         axis.plot(range(1 - len(history), 1), history, color=SEEN, label="seen")
         axis.plot(ahead, came, color=CAME, label="came")
         axis.set_title(name, fontsize=9)
+        axis.set_ylabel(value, fontsize=9)
         axis.grid(alpha=0.3)
     axes[0][0].legend(loc="upper left", fontsize=8)
-    axes[-1][0].set_xlabel("steps from the origin")
+    axes[-1][0].set_xlabel("steps from the last value that was seen")
     figure.suptitle(title)
     canvas.save(figure, path)

@@ -65,10 +65,12 @@ class Fan:
 
     titles: list[str]
     histories: list[list[float]]
-    """The values before each origin; NaN where missing."""
+    """The values before each origin; NaN where missing, or before the first one."""
     quantiles: list[Tensor]
     """(steps, levels) of each, levels rising and symmetric."""
     actual: list[list[float]]
+    value: str
+    """What is foretold."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from rnn_core.metrics.outcomes import Outcomes
 from rnn_core.models import forecasting
 from rnn_core.networks import Network
 from rnn_core.series import rollout
+from rnn_core.series.windows import SHOWN_BEFORE
 
 KIND = "forecasting"
 RAW: Literal["text", "aligned", "items"] = "items"
@@ -55,7 +56,7 @@ WORST = 20
 PANELS = 6
 EXAMPLE_ROWS = 200
 ANSWER_LANES = 16
-TOLD = {"naive2": "naive2_TBS", "units": "unit_TB", "series": "series_TB", "seen": "age_TB", "past": "past_TBL"}
+TOLD = {"naive2": "naive2_TBS", "units": "unit_TB", "series": "series_TB", "seen": "age_TB", "before": "before_TBP"}
 """What is kept of an origin, and the field that says it."""
 UNKNOWN = "<unk>"
 FILES: dict[str, tuple[str, ...]] = {
@@ -220,7 +221,7 @@ def measure(network: Network, windows: Windows, sidecar: Sidecar) -> Sums:
     """Of each origin: its forecast, what came, and what errors are measured by; 0 where another worker has it."""
     steps, origins = sidecar["data"]["horizon"], int(windows(0).fields["num_origins"])
     shapes = {"quantiles": (steps, len(LEVELS)), "targets": (steps,), "naive2": (steps,)}
-    shapes |= {"units": (), "series": (), "seen": (), "past": (len(sidecar["lags"]),)}
+    shapes |= {"units": (), "series": (), "seen": (), "before": (SHOWN_BEFORE * steps,)}
     sums = {name: torch.zeros(origins, *shape, dtype=torch.float64) for name, shape in shapes.items()}
     loss = torch.zeros(2, dtype=torch.float64)
     carry = network.initial_carry(windows.width)
@@ -280,14 +281,15 @@ def tables(sums: Sums, sidecar: Sidecar) -> dict[str, Table | Matrix | Fan]:
 
 
 def _fan(sums: Sums, sidecar: Sidecar, origins: Iterable[int]) -> Fan:
-    """These forecasts behind the values that the network saw one after another."""
-    recent, chosen = sidecar["data"]["lags"]["recent"], [int(o) for o in origins]
+    """These forecasts behind the values before them."""
+    chosen = [int(o) for o in origins]
     names = [sidecar["series"][int(sums["series"][o])] for o in chosen]
     return Fan(
         titles=[f"{name}, {int(sums['seen'][o]) + 1} values seen" for name, o in zip(names, chosen, strict=True)],
-        histories=[sums["past"][o][:recent].flip(0).tolist() for o in chosen],
+        histories=[sums["before"][o].flip(0).tolist() for o in chosen],
         quantiles=[sums["quantiles"][o] for o in chosen],
         actual=[sums["targets"][o].tolist() for o in chosen],
+        value=sidecar["data"]["table"].get("value") or "value",
     )
 
 

@@ -15,6 +15,8 @@ from rnn_core.arrow import Columns
 from rnn_core.lanes import Positions, padding_begins
 
 Floats = NDArray[np.float32]
+SHOWN_BEFORE = 4
+"""Horizons of values that are shown behind a forecast."""
 
 
 class Series:
@@ -72,12 +74,14 @@ class Series:
             origin_TB: int64, number of the origin that the step is, or -1; and
             num_origins: how many the split has.
             unit_TB, naive2_TBS: of that origin, what its errors are measured by; NaN at other steps.
+            before_TBP: the values up to the present one, newest first, to be shown behind a forecast; only where there
+                are origins.
         """
         safe_TB = np.maximum(positions_TB, 0)
         rows_TB = np.searchsorted(self._offsets, safe_TB, side="right") - 1
         begins_TB, ends_TB = self._offsets[rows_TB], self._offsets[rows_TB + 1]
         origin_TB = np.where(positions_TB >= 0, self.numbers(safe_TB), -1)
-        return {
+        fields = {
             "past_TBL": self._values(safe_TB[:, :, None] - self.lags, begins_TB, ends_TB),
             "targets_TBS": self._values(safe_TB[:, :, None] + 1 + np.arange(self.horizon), begins_TB, ends_TB),
             "known_TBSK": self._known(safe_TB - begins_TB, rows_TB),
@@ -90,6 +94,10 @@ class Series:
             "unit_TB": self._of_origins("units", origin_TB, 1)[:, :, 0],
             "naive2_TBS": self._of_origins("naive2", origin_TB, self.horizon),
         }
+        if len(self.origins_O):
+            before_TBP = safe_TB[:, :, None] - np.arange(SHOWN_BEFORE * self.horizon)
+            fields["before_TBP"] = self._values(before_TBP, begins_TB, ends_TB)
+        return fields
 
     def _values(self, wanted_TBL: Positions, begins_TB: Positions, ends_TB: Positions) -> Tensor:
         there_TBL = (wanted_TBL >= begins_TB[:, :, None]) & (wanted_TBL < ends_TB[:, :, None])

@@ -33,6 +33,7 @@ class Host:
     def __init__(self, hosts: "Hosts", number: int):
         self.name, self.address = f"host{number}", f"{NETWORK}.{number + 10}"
         self._hosts, self._space, self._wire = hosts, f"{hosts.prefix}n{number}", f"{hosts.prefix}w{number}"
+        self._ray: subprocess.Popen[bytes] | None = None
         _ip("netns", "add", self._space)
         _ip("link", "add", self._wire, "type", "veth", "peer", "name", "eth0", "netns", self._space)
         _ip("link", "set", self._wire, "master", hosts.bridge, "up")
@@ -65,7 +66,7 @@ class Host:
         del environment["RAY_ADDRESS"]
         log = (self._hosts.folder / f"{self.name}.log").open("a")
         with log:
-            subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            self._ray = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 120
         while "Ray runtime started" not in (self._hosts.folder / f"{self.name}.log").read_text():
             assert time.monotonic() < deadline, (self._hosts.folder / f"{self.name}.log").read_text()
@@ -77,6 +78,8 @@ class Host:
         for process in map(int, listed.stdout.split()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+        if self._ray is not None:
+            self._ray.wait()
         (self._hosts.folder / f"{self.name}.log").unlink(missing_ok=True)
 
     def cut(self) -> None:
