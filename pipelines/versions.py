@@ -12,7 +12,7 @@ from rnn_core.errors import ConfigError
 def here(task: str) -> dict[str, str]:
     """`code`: digest of the code that decides what a training computes; what only looks at a trained network
     (`rnn_core/inspect`) does not. `torch`: without the name of its build, which differs from GPU to CPU."""
-    root = paths.root()
+    root = paths.REPOSITORY  # where the code that runs lies
     core = [path for path in (root / "rnn_core").rglob("*.py") if path.parent != root / "rnn_core/inspect"]
     sources = sorted(core) + [root / f"pipelines/{name}.py" for name in ("training", "group", f"tasks/{task}")]
     code = hashlib.sha256("".join(files.sha256(path) for path in sources).encode()).hexdigest()
