@@ -9,6 +9,7 @@ The environment says it, never `params.yaml`, so that scaling out trains nothing
     RNN_WAIT_SECONDS         how long the cluster may have no room for the workers, 600 unless given
     RNN_RESIZE_SECONDS       how often it is asked for room for more of them, 30 unless given
     RNN_STORAGE   what machines that share no folder all reach: s3://..., file:///...; none unless given
+    RAY_ADDRESS   the cluster to join; without it an embedded one starts
 """
 
 import os
@@ -33,6 +34,8 @@ class Resources:
     resize_seconds: int = 30
     storage: str | None = None
     """Address of what all machines reach, where they share no folder."""
+    address: str | None = None
+    """Of the cluster to join; None starts an embedded one, as large as it has to be."""
 
     @classmethod
     def from_environment(cls) -> "Resources":
@@ -52,6 +55,7 @@ class Resources:
             wait_seconds=_number("RNN_WAIT_SECONDS", cls.wait_seconds, 1),
             resize_seconds=_number("RNN_RESIZE_SECONDS", cls.resize_seconds, 1),
             storage=os.environ.get("RNN_STORAGE") or None,
+            address=os.environ.get("RAY_ADDRESS"),
         )
 
     @property

@@ -18,30 +18,29 @@ GRACE_SECONDS = 15.0
 class Room:
     """For the duration of a training. When it gives up it interrupts the main thread, as Ctrl-C would.
 
-    `roster`, an actor, is told by each worker that begins, and where.
+    In an embedded cluster there is always room: nothing is watched, and no process is spent on it.
     """
 
     def __init__(self, resources: Resources):
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         self._resources = resources
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="room", daemon=True)
-        here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.roster: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(_Roster).remote()
+        self.roster: Any = None if resources.address is None else _roster()
+        """An actor that is told by each worker that begins, and where."""
         self.given_up: DataError | None = None
         """Set when no room has come in time."""
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        if self.roster is not None:
+            self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._thread.join()
+        if self.roster is not None:
+            self._thread.join()
 
     def _watch(self) -> None:
         short_since, told, at_work = None, False, ""
@@ -88,6 +87,14 @@ class Room:
         if not begun and _fits(free, wanted) < needed:
             return f"{room} (others use it)", hosts
         return None, hosts
+
+
+def _roster() -> Any:
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(_Roster).remote()
 
 
 class _Roster:

@@ -1,4 +1,4 @@
-"""A cluster for the duration of a block of code: the one that RAY_ADDRESS names, else an embedded one."""
+"""A cluster for the duration of a block of code: the one that is named, else an embedded one."""
 
 import logging
 import os
@@ -18,8 +18,8 @@ REACH_SECONDS = 10
 
 @contextmanager
 def joined(resources: Resources) -> Iterator[None]:
-    """A cluster for the duration: the one that RAY_ADDRESS names, else an embedded one that is stopped afterwards."""
-    address = os.environ.get("RAY_ADDRESS")
+    """A cluster for the duration: the one that is named, else an embedded one that is stopped afterwards."""
+    address = resources.address
     for name, value in (_SETTINGS if address else _SETTINGS | _EMBEDDED).items():
         os.environ.setdefault(name, value)
     import ray

@@ -36,8 +36,9 @@ def run(
     def loop(config: dict[str, Any]) -> None:
         import ray.train.torch
 
-        context = ray.train.get_context()
-        config["roster"].begins.remote(context.get_world_rank(), context.get_world_size(), socket.gethostname())
+        if config["roster"] is not None:
+            context = ray.train.get_context()
+            config["roster"].begins.remote(context.get_world_rank(), context.get_world_size(), socket.gethostname())
         work(config["plan"], str(ray.train.torch.get_device()), _announced)
 
     numbers: Any = (resources.least, resources.workers) if resources.elastic else resources.workers

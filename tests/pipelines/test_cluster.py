@@ -46,6 +46,6 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with (
         pytest.raises(ConfigError, match="RAY_ADDRESS: no cluster at 127.0.0.1:9"),
-        cluster.joined(cluster.Resources()),
+        cluster.joined(cluster.Resources.from_environment()),
     ):
         raise AssertionError("joined a cluster that is not there")
