@@ -95,6 +95,7 @@ def test_a_machine_that_is_announced_to_go_leaves_a_state_behind(data, nodes, tm
         running.wait_until(between_validations)
 
 
+@pytest.mark.long
 def test_room_that_does_not_come_is_told_and_waited_for_with_an_end(data, nodes, tmp_path, monkeypatch):
     monkeypatch.setenv("RNN_WAIT_SECONDS", "3")
     nodes.add()
