@@ -13,6 +13,7 @@ from rnn_core.errors import DataError
 LOOK_SECONDS = 1.0
 GRACE_SECONDS = 15.0
 """Workers take some to start; sooner nothing is said."""
+INSIST_SECONDS = 5.0
 
 
 class Room:
@@ -66,6 +67,8 @@ class Room:
                 allowed = "a larger cluster, fewer workers or threads, or a range such as RNN_WORKERS=1:4"
                 self.given_up = DataError("the cluster", f"no {missing} in {waited:.0f} s", allowed)
                 _thread.interrupt_main()
+                while not self._ended.wait(INSIST_SECONDS):
+                    _thread.interrupt_main()  # Ray forgets one that comes before its own process for this runs
                 return
 
     def _missing(self) -> tuple[str | None, str]:
