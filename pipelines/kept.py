@@ -181,6 +181,8 @@ class Follower:
         Raises:
             DataError: the storage does not answer, or what is in it is damaged.
         """
+        if (self._folder / "finished.json").exists():
+            return
         finished = self._storage.has(f"{self._name}/finished")
         self._points()
         for error in self._storage.names(f"{self._name}/errors"):
@@ -194,6 +196,8 @@ class Follower:
 
     def _points(self) -> None:
         new = [name for name in self._storage.names(f"{self._name}/points") if name not in self._seen]
+        if not new:
+            return  # a recorder reads all that there is
         with contextlib.closing(points.Recorder(self._folder)) as recorder:
             for name in new:
                 with self._fetched(f"points/{name}") as aside:
@@ -250,6 +254,7 @@ def _take_points(storage: Storage, name: str, folder: Path) -> int:
     """The points that the storage has, then those that this folder has beyond them; how many bytes the former are."""
     own = points.read(folder)
     with tempfile.TemporaryDirectory() as aside:
+        (Path(aside) / points.NAME).touch()
         Follower(storage, name, Path(aside))._points()
         known = (Path(aside) / points.NAME).stat().st_size
         with contextlib.closing(points.Recorder(Path(aside))) as recorder:

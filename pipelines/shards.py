@@ -171,12 +171,11 @@ class Cache:
         return digest.hexdigest()
 
     def _make_room(self, shard: Shard) -> None:
-        there = sorted((path.stat() for path in self._files()), key=lambda facts: facts.st_mtime)
-        if sum(facts.st_size for facts in there) + shard.size <= self._limit:
-            return
-        self._let_go()
         ours = sorted(self._files(), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in ours)
+        if total + shard.size <= self._limit:
+            return
+        self._let_go()
         for path in ours:
             if total + shard.size <= self._limit:
                 return

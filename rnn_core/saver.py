@@ -4,7 +4,7 @@ One state is on its way at a time; whoever brings the next one waits for the one
 its way, and the state before it is whole: see `rnn_core/checkpoint.py`.
 """
 
-import time
+import copy
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -27,8 +27,6 @@ class Saver:
         self._folder, self._key, self._then = folder, key, then
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="saver")
         self._under_way: Future[None] | None = None
-        self.waited = 0.0
-        """Seconds that training has stood still for all states so far."""
 
     def save(self, state: TrainState, carry: Carry, facts: Mapping[str, Any]) -> None:
         """The state as it is now, on its way to disk.
@@ -39,11 +37,10 @@ class Saver:
         Raises:
             DataError: the state before this one could not be written.
         """
-        began = time.perf_counter()
         self.wait()
         tensors = checkpoint.snapshot(state, carry)
-        self._under_way = self._thread.submit(self._write, tensors, state.update, dict(facts))
-        self.waited += time.perf_counter() - began
+        # All of the facts too: whoever gave them counts on in them.
+        self._under_way = self._thread.submit(self._write, tensors, state.update, copy.deepcopy(dict(facts)))
 
     def wait(self) -> None:
         """Until all states are written.

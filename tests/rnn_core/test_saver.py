@@ -23,7 +23,10 @@ def test_training_goes_on_while_the_state_of_before_is_written(tmp_path, monkeyp
     state, written = adam_state(network_of().float()), []
     steps_of(state, WINDOWS, 5)
     with Saver(tmp_path, key="k", then=written.append) as saver:
-        saver.save(state, state.carry, {"seconds": 1.5})
+        facts = {"progress": {"seconds": 1.5, "scores": [1.0]}}
+        saver.save(state, state.carry, facts)
+        facts["progress"]["seconds"] = 9.0
+        facts["progress"]["scores"].append(2.0)
         undisturbed = steps_of(state, WINDOWS, 20)
         assert not list(tmp_path.glob("step-*"))
         may_write.set()
@@ -33,7 +36,7 @@ def test_training_goes_on_while_the_state_of_before_is_written(tmp_path, monkeyp
     torch.nn.init.normal_(fresh.network.head.weight)
     loaded = checkpoint.load(tmp_path, fresh, fresh.carry, key="k")
     fresh.carry = loaded.carry
-    assert (loaded.update, loaded.facts) == (5, {"seconds": 1.5})
+    assert (loaded.update, loaded.facts) == (5, {"progress": {"seconds": 1.5, "scores": [1.0]}})
     assert steps_of(fresh, WINDOWS, 20) == undisturbed
 
 
