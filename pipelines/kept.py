@@ -147,10 +147,9 @@ def take(storage: Storage, name: str, folder: Path, *, writes: bool) -> None:
 def begun(storage: Storage, name: str, folder: Path) -> None:
     """`run.json` and `params.json` there, from the storage, if whoever started the training did so elsewhere."""
     if not (folder / "run.json").exists() and storage.has(f"{name}/begun"):
-        with tempfile.TemporaryDirectory() as aside:
-            storage.get(f"{name}/begun", Path(aside) / "it")
+        with _fetched(storage, f"{name}/begun") as aside:
             for file in BEGUN:
-                files.write_text(folder / file, (Path(aside) / "it" / file).read_text(encoding="utf-8"))
+                files.write_text(folder / file, (aside / file).read_text(encoding="utf-8"))
 
 
 def begins(storage: Storage, name: str, folder: Path) -> None:
@@ -186,10 +185,10 @@ class Follower:
         finished = self._storage.has(f"{self._name}/finished")
         self._points()
         for error in self._storage.names(f"{self._name}/errors"):
-            with self._fetched(f"errors/{error}") as aside:
+            with _fetched(self._storage, f"{self._name}/errors/{error}") as aside:
                 shutil.copy(aside / "error.json", self._folder / f"error-{error}.json")
         if finished:
-            with self._fetched("finished") as aside:
+            with _fetched(self._storage, f"{self._name}/finished") as aside:
                 best = files.read_json(aside / "finished.json")["best_update"]
                 self._storage.get(f"{self._name}/best/step-{best:08d}", self._folder / "best")
                 files.write_json(self._folder / "finished.json", files.read_json(aside / "finished.json"))
@@ -200,16 +199,10 @@ class Follower:
             return  # a recorder reads all that there is
         with contextlib.closing(points.Recorder(self._folder)) as recorder:
             for name in new:
-                with self._fetched(f"points/{name}") as aside:
+                with _fetched(self._storage, f"{self._name}/points/{name}") as aside:
                     for point in points.read(aside):
                         recorder.take(point)
                 self._seen.add(name)
-
-    @contextlib.contextmanager
-    def _fetched(self, name: str) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory() as aside:
-            self._storage.get(f"{self._name}/{name}", Path(aside) / "it")
-            yield Path(aside) / "it"
 
 
 class Following:
@@ -263,6 +256,14 @@ def _take_points(storage: Storage, name: str, folder: Path) -> int:
         with files.whole_file(folder / points.NAME) as whole:
             shutil.copy(Path(aside) / points.NAME, whole)
     return known
+
+
+@contextlib.contextmanager
+def _fetched(storage: Storage, name: str) -> Iterator[Path]:
+    """A stored folder, for the duration of the block."""
+    with tempfile.TemporaryDirectory() as aside:
+        storage.get(name, Path(aside) / "it")
+        yield Path(aside) / "it"
 
 
 @contextlib.contextmanager
