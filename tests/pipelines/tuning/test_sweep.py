@@ -178,7 +178,7 @@ def test_settings_that_cannot_be_trained_with_are_told_and_cost_the_sweep_nothin
     spooled.empty_store(tmp_path_factory, home / "mlflow.db")
     said = small.run(home, "small", "--trials", "20")
     assert "the space has 8 points, each is tried once" in said
-    trials = {tuple(trial["settings"].values()): trial for trial in trials_of(home)}
+    trials = {tuple(trial["settings"][name] for name in space): trial for trial in trials_of(home)}
     assert len(trials) == 8
     for (rate, window, k2), trial in trials.items():
         if (window, k2) == (12, 5):
