@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines import group, locks, places, shards, versions
+from pipelines import clocks, group, locks, places, shards, versions
 from pipelines.job import Job, Notice
 from pipelines.points import Recorder
 from pipelines.training import Training, Written
@@ -32,6 +32,7 @@ def train_all(jobs: list[Job], device: str, notice: Notice = lambda: None) -> No
             return
         try:
             versions.check(job.task, job.versions)
+            clocks.check()
             train(job, device, notice)
         except UserError as error:
             told = {"type": type(error).__name__, "where": error.where, "found": error.found, "allowed": error.allowed}

@@ -87,7 +87,7 @@ class Room:
         hosts = " and ".join(f"{count} worker{'s' * (count > 1)} on {host}" for host, count in sorted(begun.items()))
         if there < needed:
             return f"{room} (there is room for {there})", hosts
-        if not begun and _fits(free, wanted) < needed:
+        if not begun and not _placed() and _fits(free, wanted) < needed:
             return f"{room} (others use it)", hosts
         return None, hosts
 
@@ -98,6 +98,15 @@ def _roster() -> Any:
 
     here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(num_cpus=0, scheduling_strategy=here)(_Roster).remote()
+
+
+def _placed() -> bool:
+    """Whether this driver's workers have their room already, though they have not begun: they take long to start."""
+    import ray
+    from ray.util import placement_group_table
+
+    own = ray.get_runtime_context().get_job_id()
+    return any(name.endswith(own) and one["state"] == "CREATED" for name, one in placement_group_table().items())
 
 
 class _Roster:

@@ -62,6 +62,8 @@ _SETTINGS = {
     **telemetry.OFF,
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths stay what they are
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed, a finished one collected, so soon
+    # How long workers are waited for that were counted on a machine which had died, before they are counted again.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # settings that cannot be trained with end without a score

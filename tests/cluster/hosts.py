@@ -30,7 +30,8 @@ def possible() -> bool:
 class Host:
     """A namespace; its processes are those that were started in it."""
 
-    def __init__(self, hosts: "Hosts", number: int):
+    def __init__(self, hosts: "Hosts", number: int, hides: Path | None):
+        self._hides = hides
         self.name, self.address = f"host{number}", f"{NETWORK}.{number + 10}"
         self._hosts, self._space, self._wire = hosts, f"{hosts.prefix}n{number}", f"{hosts.prefix}w{number}"
         self._ray: subprocess.Popen[bytes] | None = None
@@ -40,18 +41,19 @@ class Host:
         _ip("-n", self._space, "link", "set", "lo", "up")
         _ip("-n", self._space, "address", "add", f"{self.address}/24", "dev", "eth0")
         _ip("-n", self._space, "link", "set", "eth0", "up")
-        _ip("-n", self._space, "route", "add", "default", "via", f"{NETWORK}.1")
+        _ip("-n", self._space, "route", "add", "default", "via", hosts.outside)
 
     def within(self) -> list[str]:
         """What a command is begun with, to run on this host and to know it by its name."""
-        name = f'hostname {self.name} && exec "$@"'
-        return ["ip", "netns", "exec", self._space, "unshare", "--uts", "sh", "-c", name, "sh"]
+        hiding = f"mount -t tmpfs none '{self._hides}' && " if self._hides else ""
+        begin = f'hostname {self.name} && {hiding}exec "$@"'
+        return ["ip", "netns", "exec", self._space, "unshare", "--uts", "--mount", "sh", "-c", begin, "sh"]
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Of its processes: all of them know the cluster's token, and over which network to speak to each other."""
         known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._hosts.token, "GLOO_SOCKET_IFNAME": "eth0"}
         known |= {"RAY_ADDRESS": f"{self._hosts.head}:{PORT}", "RNN_NODE_FOLDER": str(self._hosts.folder / self.name)}
-        return {**os.environ, **known, **variables}
+        return {**os.environ, **known, **self._hosts.variables, **variables}
 
     def start_ray(self, cores: int) -> None:
         """Its Ray node: the head, if it is the first host. Returns when the cluster knows it."""
@@ -98,18 +100,22 @@ class Host:
 class Hosts:
     """The first is the head, without cores for workers; whoever trains starts there."""
 
-    def __init__(self, folder: Path):
-        self.folder, self.token = folder, secrets.token_hex(16)
+    def __init__(self, folder: Path, variables: dict[str, str]):
+        self.folder, self.token, self.variables = folder, secrets.token_hex(16), variables
         self.prefix = f"rnn{os.getpid() % 100_000}"
-        self.bridge, self.head = f"{self.prefix}b", f"{NETWORK}.10"
+        self.bridge, self.head, self.outside = f"{self.prefix}b", f"{NETWORK}.10", f"{NETWORK}.1"
         self._hosts: list[Host] = []
         _ip("link", "add", self.bridge, "type", "bridge")
-        _ip("address", "add", f"{NETWORK}.1/24", "dev", self.bridge)
+        _ip("address", "add", f"{self.outside}/24", "dev", self.bridge)
         _ip("link", "set", self.bridge, "up")
 
-    def add(self, cores: int = 1) -> Host:
-        """One more host, its Ray node started."""
-        host = Host(self, len(self._hosts))
+    def add(self, cores: int = 1, hides: Path | None = None) -> Host:
+        """One more host, its Ray node started.
+
+        Args:
+            hides: a folder that is empty there: the host does not share it with the others.
+        """
+        host = Host(self, len(self._hosts), hides)
         self._hosts.append(host)
         host.start_ray(cores)
         return host
@@ -121,10 +127,14 @@ class Hosts:
 
 
 @contextlib.contextmanager
-def made() -> Iterator[Hosts]:
-    """A bridge without hosts, in a folder of a short name: Ray's sockets lie in it."""
+def made(**variables: str) -> Iterator[Hosts]:
+    """A bridge without hosts, in a folder of a short name: Ray's sockets lie in it.
+
+    Args:
+        variables: of the environment on all hosts.
+    """
     folder = Path(tempfile.mkdtemp(prefix="h"))
-    hosts = Hosts(folder)
+    hosts = Hosts(folder, variables)
     try:
         yield hosts
     finally:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.points import read
+from tests import object_store
 from tests.cluster import hosts as machines
 from tests.pipelines import small_training as small
 
@@ -125,15 +126,19 @@ def test_a_driver_that_was_killed_goes_on(data, hosts, tmp_path):
     assert small.numbers(points) == small.numbers(small.train(whole, 2))
 
 
-def test_hosts_that_share_no_folder_train_through_a_storage(data, hosts, tmp_path):
-    """Each keeps its training in a folder of its own; what is between them is the storage."""
-    made, _, second = hosts
-    path, whole = (small.write_job(tmp_path / name, data, epochs=8) for name in ("hosts", "one"))
-    with running(made, path, 2, RNN_STORAGE=str(tmp_path / "far"), **SOON) as driver:
-        driver.wait_for(150)
-        second.kill()
-        second.start_ray(cores=1)
-        driver.finish()
+def test_hosts_that_share_no_folder_train_through_an_object_store(data, tmp_path):
+    """The data come from the DVC remote, the training is kept in a storage: both in a store that speaks S3."""
+    with machines.made(**object_store.ACCESS) as made, object_store.served(made.outside) as store:
+        made.add(cores=0)
+        made.add(hides=tmp_path)
+        second = made.add(hides=tmp_path)
+        path = small.write_job(tmp_path / "hosts", data, shards=store.push(data, "remote"), epochs=8)
+        whole = small.write_job(tmp_path / "one", data, epochs=8)
+        with running(made, path, 2, RNN_STORAGE=store.address("trainings"), **SOON) as driver:
+            driver.wait_for(150)
+            second.kill()
+            second.start_ray(cores=1)
+            driver.finish()
     points = read(path / "training")
     small.check_each_step_once(points)
     assert small.numbers(points) == small.numbers(small.train(whole, 2))

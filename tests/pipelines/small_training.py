@@ -13,6 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import torch
 from pipelines import cluster, files, kept, params, versions, worker
 from pipelines.job import Job
 from pipelines.points import Tail, read
+from pipelines.shards import Shard, Shards
 from pipelines.storage import Storage
 from rnn_core import arrow
 
@@ -75,15 +77,19 @@ def write_data(folder: Path) -> Path:
     return folder
 
 
-def write_job(path: Path, data: Path, **train: object) -> Path:
+def write_job(path: Path, data: Path, shards: Shards | None = None, **train: object) -> Path:
     """A job as a file beside its training's folder."""
     path.mkdir(parents=True)
-    files.write_json(path / "job.json", {"arrow": str(data), "train": TRAIN | train})
+    files.write_json(
+        path / "job.json",
+        {"arrow": str(data), "train": TRAIN | train, "shards": None if shards is None else asdict(shards)},
+    )
     return path
 
 
 def job_of(path: Path) -> Job:
     written, resources = files.read_json(path / "job.json"), cluster.Resources.from_environment()
+    shards = written["shards"]
     return Job(
         name="recurrent",
         folder=path / "training",
@@ -97,6 +103,7 @@ def job_of(path: Path) -> Job:
         checkpoint_seconds=resources.checkpoint_seconds,
         versions=versions.here("language_model"),
         storage=resources.storage,
+        shards=shards and Shards(remote=shards["remote"], files=tuple(Shard(*one) for one in shards["files"])),
     )
 
 
