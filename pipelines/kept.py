@@ -4,7 +4,7 @@ The worker that writes sends what it wrote: its points every few seconds, and wi
 the best weights before it, so that a state that is there has all that it goes on from. A worker that begins, wherever
 it is, takes the newest whole state; whoever started the training follows the points. Below the training's name:
 
-    begun/  points/<last step>-<random>/  best/step-<update>/  state/step-<update>/  errors/<random>/  finished/
+    begun/  points/<bytes before>-<random>/  best/step-<update>/  state/step-<update>/  errors/<random>/  finished/
 """
 
 import contextlib
@@ -104,9 +104,8 @@ class Sender:
                 content = file.read()
             whole = content[: content.rfind(b"\n") + 1]
             if whole:
-                step = json.loads(whole.splitlines()[-1])["step"]
                 with _with(points_jsonl=whole) as aside:
-                    self._storage.put(aside, f"{self._name}/points/{step:08d}-{uuid.uuid4().hex}")
+                    self._storage.put(aside, f"{self._name}/points/{self._sent:012d}-{uuid.uuid4().hex}")
                 self._sent += len(whole)
 
     def _put_once(self, folder: Path, name: str) -> None:

@@ -94,6 +94,19 @@ def test_another_machine_goes_on_from_the_newest_state_and_no_point_is_lost_or_t
     assert (tmp_path / "driver/best/model.safetensors").read_text() == "weights of 4"
 
 
+def test_points_keep_their_order_though_they_are_of_one_step(storage, machine, tmp_path):
+    one = machine("one")
+    with kept.Sender(storage, NAME, one.folder) as sender:
+        for step in range(1, 11):
+            one.point(step, 1 / step)
+            sender._points()
+            one.recorder.add(step, float(step), {"validation/loss": 1 / step})
+            sender._points()
+    (tmp_path / "driver").mkdir()
+    kept.Follower(storage, NAME, tmp_path / "driver").look()
+    assert points.read(tmp_path / "driver") == points.read(one.folder)
+
+
 def test_points_that_a_killed_worker_had_not_sent_are_sent_by_the_next_one_on_its_machine(storage, machine, tmp_path):
     one = machine("one")
     with kept.Sender(storage, NAME, one.folder) as sender:
