@@ -1,5 +1,6 @@
 # Thin: every target makes .venv first where it is missing or older than requirements.lock, then runs one command.
 #   make repro      raw data to registered models, then the table of scores; SUITE=public TASK=pos_tagging limit it
+#                   JOBS=4: so many tasks side by side on the cluster that RAY_ADDRESS names
 #   make test       the test suite, on all cores; make test-all: with the long ones
 #   make check      ruff, mypy, the two copies of dvc.yaml
 #   make sweep      tries settings of TASK's network by validation data, and offers the best; SUITE=public TRIALS=50
@@ -13,6 +14,7 @@
 # PYTHON=python3.12 names the Python that .venv is made with.
 SUITE ?= sample
 TASK ?=
+JOBS ?= 1
 VERSION ?=
 BENCH ?= *
 TRIALS ?= 20
@@ -27,7 +29,7 @@ export PYTHON UPGRADE
 .NOTPARALLEL:
 
 repro: environment $(public)
-	@$(python) -m pipelines.repro --suite '$(SUITE)' --block '$(TASK)'
+	@$(python) -m pipelines.repro --suite '$(SUITE)' --block '$(TASK)' --jobs '$(JOBS)'
 
 test: environment
 	$(python) -m pytest $(parallel)

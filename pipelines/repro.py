@@ -1,6 +1,6 @@
 """`make repro`: runs the stages of a suite that are not up to date, prints the table of scores, names the report.
 
-    python -m pipelines.repro [--suite sample|public] [--block NAME]
+    python -m pipelines.repro [--suite sample|public] [--block NAME | --jobs N]
 
 One at a time in a checkout: a second one says whom it waits for. Before, the tracking server is sent what it
 lacks of what lies finished on disk: a new server, or a deleted store, is filled without training.
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from pipelines import cli, locks, params, paths
+from pipelines import cli, locks, params, paths, side_by_side
 from pipelines.reports import tables
 from rnn_core.errors import ConfigError
 
@@ -25,19 +25,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--suite", default="sample")
     parser.add_argument("--block", default="", help="this block's five stages only, and the report")
+    parser.add_argument("--jobs", type=int, default=1, help="so many blocks side by side, on a cluster")
     arguments = parser.parse_args()
-    cli.run(lambda: reproduce(arguments.suite, arguments.block))
+    cli.run(lambda: reproduce(arguments.suite, arguments.block, arguments.jobs))
 
 
-def reproduce(suite: str, block: str) -> None:
+def reproduce(suite: str, block: str, jobs: int = 1) -> None:
     """Run what is not up to date; end the process with the status of the first command that fails.
 
     Raises:
-        ConfigError: no such suite or block.
+        ConfigError: no such suite or block, or no cluster for several jobs.
+        DataError: a block failed beside others.
     """
     goal = target(suite, block)
+    side_by_side.check(jobs)
     with turn(f"suite {suite}") as lock:
         run([sys.executable, "-m", "pipelines.register", "--missing", "--suite", suite], lock)
+        if jobs > 1 and not block:
+            names = list(params.blocks(suite))
+            run([sys.executable, "-m", "dvc", "repro", *(f"{file(suite)}:preprocess@{name}" for name in names)], lock)
+            side_by_side.run(file(suite), names, jobs, lock)
         run([sys.executable, "-m", "dvc", "repro", goal], lock)
         if block:  # the report by itself: what it depends on besides is the other blocks'
             run([sys.executable, "-m", "dvc", "repro", "--single-item", f"{file(suite)}:report"], lock)
