@@ -1,11 +1,14 @@
 """Raw data of which each unit is read by itself: files that are a record each, or tables that are read whole."""
 
+import contextlib
 import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pipelines import files
@@ -62,6 +65,38 @@ def chunks(part: Items, *, chunk_bytes: int) -> Iterator[tuple[tuple[Item | BadR
         if size >= chunk_bytes or following is None:
             yield tuple(held), Where(_name(held[0]), 1, held[0] is part.entries[0], following is None), size
             held, size = [], 0
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A chunk with the contents of its files, for a machine that does not have them."""
+
+    entries: tuple[Item | BadRecord, ...]
+    contents: Mapping[Path, bytes]
+
+
+def packed(chunk: tuple[Item | BadRecord, ...]) -> Packed:
+    paths = {path for item in chunk if isinstance(item, Item) for path in item.paths if path.is_file()}
+    return Packed(chunk, {path: path.read_bytes() for path in sorted(paths)})
+
+
+@contextlib.contextmanager
+def unpacked(chunk: Any) -> Iterator[Any]:
+    """A chunk whose files are there for the duration of the block, in a folder each, under their own names."""
+    if not isinstance(chunk, Packed):
+        yield chunk
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        places = {path: Path(folder, str(number), path.name) for number, path in enumerate(chunk.contents)}
+        for path, place in places.items():
+            place.parent.mkdir()
+            place.write_bytes(chunk.contents[path])
+        yield tuple(
+            replace(entry, paths=tuple(places.get(path, path) for path in entry.paths))
+            if isinstance(entry, Item)
+            else entry
+            for entry in chunk.entries
+        )
 
 
 def read(task: Task, chunk: Iterable[Item | BadRecord], data: Any) -> Iterator[Any]:

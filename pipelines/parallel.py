@@ -1,4 +1,4 @@
-"""Processes that share work on one machine: results come in the order of the calls, a bounded number at a time."""
+"""Processes that share work: results come in the order of the calls, a bounded number at a time."""
 
 import contextlib
 import itertools
@@ -6,20 +6,28 @@ import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import Executor, ProcessPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 Result = TypeVar("Result")
 
 
+class Pool(Protocol):
+    """Whoever does calls elsewhere: another process of this machine, or of a cluster."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Begins the call; the answer's `result()` waits for what it returns, or raises what it raises."""
+        ...
+
+
 def in_order(
-    function: Callable[..., Result], calls: Iterable[tuple[Any, ...]], pool: Executor | None, ahead: int
+    function: Callable[..., Result], calls: Iterable[tuple[Any, ...]], pool: Pool | None, ahead: int
 ) -> Iterator[Result]:
     """Results in the order of the calls; at most `ahead` calls are held in memory. Without a pool: in this process."""
     if pool is None:
         yield from itertools.starmap(function, calls)
         return
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Any] = deque()
     for call in calls:
         waiting.append(pool.submit(function, *call))
         if len(waiting) >= ahead:

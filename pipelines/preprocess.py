@@ -1,9 +1,9 @@
 """Raw data to Arrow shards with their sidecar: the second stage. `python -m pipelines.preprocess <block>`.
 
 Two passes over the raw data, chunk by chunk: count the training split (vocabulary), then encode all of it. A chunk is
-the work of one pure function, done by as many processes as there are cores; results are written in the order of the
-chunks, so that the bytes are the same whatever the number of processes. Memory: a few chunks a process, one record
-batch, and the counts.
+the work of one pure function, done by as many processes as there are cores, those of the cluster where one is named;
+results are written in the order of the chunks, so that the bytes are the same whatever the number of processes. Memory:
+a few chunks a process, one record batch, and the counts.
 """
 
 import contextlib
@@ -14,12 +14,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import chunks, cli, files, parallel, params, paths, raw, tasks
+from pipelines import chunks, cli, cluster, files, parallel, params, paths, raw, tasks
 from pipelines.raw import Part
 from pipelines.tally import Read, Tally, no_examples
 from pipelines.tasks import BadRecord, Counts, Where
@@ -74,8 +73,12 @@ def count_chunk(work: Work, chunk: Any, where: Where, size: int) -> Read:
     return Read(task.count(examples["train"]), {}, records, bad, size)
 
 
-def encode_chunk(sidecar: Path, work: Work, chunk: Any, where: Where, size: int) -> Read:
-    """Second pass: rows of Arrow."""
+def encode_chunk(sidecar: str, work: Work, chunk: Any, where: Where, size: int) -> Read:
+    """Second pass: rows of Arrow.
+
+    Args:
+        sidecar: as JSON.
+    """
     encode = _encoder(work.task, sidecar)
     examples, records, bad = _examples(work, chunk, where)
     kind = tasks.load(work.task).KIND
@@ -116,9 +119,7 @@ def preprocess(
     parts = raw.parts(folder, task, dataset, shared.files, own, where)
     total_bytes = sum(part.size for part in parts)
     worth = total_bytes // (CHUNKS_A_PROCESS * sizes.chunk_bytes)
-    processes = max(1, min(processes or parallel.cores(), worth))
-    modules = [__name__, task.__name__]
-    with files.whole_folder(out) as aside, parallel.pool(processes, modules) as pool:
+    with files.whole_folder(out) as aside, _pool(parts, task, processes, worth) as (pool, processes):
         run = _Run(task_name, own, pool, processes, sizes, shared.max_bad_share)
         files.write_json(aside / "sidecar.json", task.sidecar(run.count(parts), own))
         metadata = {"task": task_name, "suite": suite, "sources": raw.checksums(parts)}
@@ -130,10 +131,28 @@ def preprocess(
     return summary
 
 
+@contextlib.contextmanager
+def _pool(
+    parts: list[Part], task: tasks.Task, processes: int | None, worth: int
+) -> Iterator[tuple[parallel.Pool | None, int]]:
+    """Whoever does the work of the chunks, and how many at a time: the cluster, processes, or None for this one."""
+    resources = cluster.Resources.from_environment()
+    if resources.address and worth > 1 and raw.travels(parts):
+        with cluster.joined(resources):
+            there = cluster.Pool()
+            yield there, there.cores
+        return
+    processes = max(1, min(processes or parallel.cores(), worth))
+    with parallel.pool(processes, [__name__, task.__name__]) as here:
+        yield here, processes
+
+
 class _Run:
     """Both passes over the sources."""
 
-    def __init__(self, task: str, data: Any, pool: Executor | None, processes: int, sizes: Sizes, max_bad_share: float):
+    def __init__(
+        self, task: str, data: Any, pool: parallel.Pool | None, processes: int, sizes: Sizes, max_bad_share: float
+    ):
         self.task, self.data, self.pool, self.sizes = task, data, pool, sizes
         self.ahead, self.max_bad_share = 2 * processes, max_bad_share
 
@@ -154,7 +173,7 @@ class _Run:
         sizes = {"shard_bytes": self.sizes.shard_bytes, "batch_bytes": self.sizes.batch_bytes}
         kind = tasks.load(self.task).KIND
         tally = Tally()
-        function = functools.partial(encode_chunk, folder / "sidecar.json")
+        function = functools.partial(encode_chunk, (folder / "sidecar.json").read_text(encoding="utf-8"))
         with contextlib.ExitStack() as stack:
             quarantine = stack.enter_context((folder / "quarantine.jsonl").open("w", encoding="utf-8"))
             writers = {s: stack.enter_context(arrow.Writer(folder, s, kind, metadata, **sizes)) for s in arrow.SPLITS}
@@ -182,7 +201,7 @@ class _Run:
             work = Work(self.task, self.data, part.split)
             sizes = {"chunk_bytes": self.sizes.chunk_bytes, "longest": self.sizes.longest_record}
             for chunk, where, size in raw.pieces(part, task, **sizes):
-                yield work, chunk, where, size
+                yield work, raw.packed(chunk) if isinstance(self.pool, cluster.Pool) else chunk, where, size
 
 
 class _Progress:
@@ -220,9 +239,9 @@ def _examples(work: Work, chunk: Any, where: Where) -> tuple[dict[str, list[Any]
 
 
 @functools.lru_cache(maxsize=1)
-def _encoder(task: str, sidecar: Path) -> Callable[[Any], tasks.Row]:
-    """A process reads the sidecar once, not with each chunk; the folder's name is never used twice."""
-    return tasks.load(task).encoder(files.read_json(sidecar))
+def _encoder(task: str, sidecar: str) -> Callable[[Any], tasks.Row]:
+    """A process reads the sidecar once, not with each chunk."""
+    return tasks.load(task).encoder(json.loads(sidecar))
 
 
 def _configs(task: tasks.Task, data: Mapping[str, Any], where: str) -> tuple[Data, Any]:

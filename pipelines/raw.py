@@ -12,7 +12,7 @@ from pipelines import aligned, chunks, items
 from pipelines.aligned import Aligned
 from pipelines.chunks import Source
 from pipelines.items import Items
-from pipelines.tasks import AlignedTask, ItemTask, Task, TextTask, Where
+from pipelines.tasks import AlignedTask, BadRecord, Item, ItemTask, Task, TextTask, Where
 
 Part = Source | Aligned | Items
 
@@ -49,9 +49,24 @@ def pieces(part: Part, task: Task, *, chunk_bytes: int, longest: int) -> Iterato
         yield from items.chunks(part, chunk_bytes=chunk_bytes)
 
 
+def travels(read: list[Part]) -> bool:
+    """Whether a chunk can go to another machine: not where many are parts of one file, which would go with each."""
+    entries = [entry for part in read if isinstance(part, Items) for entry in part.entries]
+    return not any(isinstance(entry, Item) and entry.size is not None for entry in entries)
+
+
+def packed(chunk: Any) -> Any:
+    """A chunk with all that is read for it."""
+    return items.packed(chunk) if isinstance(chunk, tuple) and isinstance(chunk[0], Item | BadRecord) else chunk
+
+
 def examples(task: Task, chunk: Any, where: Where, data: Any) -> Iterator[Any]:
-    """What the task reads in a chunk: examples and bad records."""
-    return items.read(task, chunk, data) if task.RAW == "items" else task.read(chunk, where, data)
+    """What the task reads in a chunk, packed or not: examples and bad records."""
+    if task.RAW != "items":
+        yield from task.read(chunk, where, data)
+        return
+    with items.unpacked(chunk) as entries:
+        yield from items.read(task, entries, data)
 
 
 def checksums(read: list[Part]) -> str:

@@ -6,7 +6,7 @@
 
 from pipelines.cluster.resources import Resources, job_id
 from pipelines.cluster.session import at_once, joined
-from pipelines.cluster.tasks import abort, begin, goes_on, stream
+from pipelines.cluster.tasks import Pool, abort, begin, goes_on, stream
 from pipelines.cluster.workers import run
 
-__all__ = ["Resources", "abort", "at_once", "begin", "goes_on", "job_id", "joined", "run", "stream"]
+__all__ = ["Pool", "Resources", "abort", "at_once", "begin", "goes_on", "job_id", "joined", "run", "stream"]

@@ -58,6 +58,47 @@ def _streamed(parts: Sequence[Any], read: Any, work: type, arguments: tuple[Any,
     )
 
 
+class Pool:
+    """Calls of functions on whatever machines the cluster has, a core each, for `pipelines/parallel.py`."""
+
+    def __init__(self) -> None:
+        import ray
+
+        self._ray = ray
+        self.cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Begun":
+        return Begun(self._ray.remote(num_cpus=1)(_called).remote(function, *arguments))
+
+
+class Begun:
+    """A call on its way."""
+
+    def __init__(self, reference: Any):
+        self._reference = reference
+
+    def result(self) -> Any:
+        """
+        Raises:
+            UserError: what the call raised.
+            DataError: its process or machine failed, again and again.
+        """
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        try:
+            return ray.get(self._reference)
+        except RayTaskError as error:
+            raise error.cause from None
+        except RayError as error:
+            raise DataError("the cluster", last_line(error), "mend the cause and run it again") from error
+
+
+def _called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What Ray knows by name, whatever is called."""
+    return function(*arguments)
+
+
 def begin(work: Callable[..., None], *arguments: Any) -> Any:
     """`work`, which calls `run`, in a process of Ray's: there, in a main thread, `abort` can end it in good order."""
     import ray

@@ -99,10 +99,11 @@ def _encoded(block: params.Block, sidecar: Path) -> Columns:
     own: Any = from_mapping(task.Data, {name: value for name, value in block.data.items() if name not in shared}, where)
     sizes = preprocess.Sizes()
     batches: list[tuple[str, pa.RecordBatch]] = []
+    text = sidecar.read_text(encoding="utf-8")
     for part in raw.parts(paths.raw(block.suite, block.name), task, block.dataset, block.data.get("files"), own, where):
         if part.split not in ("test", None):
             continue
         work = preprocess.Work(block.task, own, part.split)
         for piece in raw.pieces(part, task, chunk_bytes=sizes.chunk_bytes, longest=sizes.longest_record):
-            batches += preprocess.encode_chunk(sidecar, work, *piece).batches.items()
+            batches += preprocess.encode_chunk(text, work, *piece).batches.items()
     return Columns([batch for split, batch in batches if split == "test"], SCHEMAS[task.KIND], {})

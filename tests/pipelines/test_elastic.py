@@ -6,7 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+from pipelines import preprocess
 from pipelines.points import read
+from rnn_core.errors import DataError
 from tests.pipelines import small_cluster
 from tests.pipelines import small_training as small
 
@@ -128,3 +130,26 @@ def test_a_machine_that_shares_no_folder_goes_on_where_a_dead_one_was(data, node
     ).read_bytes()
     assert list((tmp_path / "second").rglob("finished.json"))
     assert not list((tmp_path / "first").rglob("finished.json"))
+
+
+@pytest.mark.long
+def test_a_cluster_makes_the_bytes_of_one_machine(nodes, tmp_path, monkeypatch):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for split, count in {"train": 30_000, "validation": 100, "test": 100}.items():
+        (raw / f"{split}.txt").write_text("".join(f"w{i % 17} w{i % 5} .\n" for i in range(count)))
+    data = {"from": "x", "max_bad_share": 0.0, "level": "word", "min_count": 1}
+    sizes = preprocess.Sizes(chunk_bytes=2000)
+    nodes.add()
+    nodes.add()
+    made = {}
+    for where, address in (("cluster", nodes.address), ("here", "")):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        out = tmp_path / where
+        preprocess.preprocess(raw, out, "language_model", data, suite="sample", dataset="x", sizes=sizes, processes=1)
+        made[where] = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert made["cluster"] == made["here"]
+    (raw / "train.txt").write_bytes(b"a .\n" * 10_000 + b"\xff\n")
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    with pytest.raises(DataError, match="train.txt:10001: .*UTF-8"):
+        preprocess.preprocess(raw, tmp_path / "bad", "language_model", data, suite="s", dataset="x", sizes=sizes)

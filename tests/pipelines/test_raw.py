@@ -229,6 +229,20 @@ def test_files_missing_or_empty_and_lines_of_the_index_are_quarantined(tmp_path,
     ]
 
 
+def test_a_chunk_takes_its_files_along_to_a_machine_that_has_none(tmp_path):
+    folder = write_files(tmp_path / "raw")
+    (folder / "4.bin").unlink()
+    (folder / "8.bin").write_bytes(b"")
+    (part, *_) = raw.parts(folder, FILES, "known", None, FILES.Data(), "data")
+    ((chunk, where, _),) = raw.pieces(part, FILES, chunk_bytes=10**6, longest=1)
+    here = list(raw.examples(FILES, chunk, where, FILES.Data()))
+    sent = raw.packed(chunk)
+    for path in folder.glob("*.bin"):
+        path.unlink()
+    assert list(raw.examples(FILES, sent, where, FILES.Data())) == here
+    assert len(here) == 16
+
+
 def test_a_table_whose_task_decides_the_splits(tmp_path, monkeypatch):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/t.csv").write_text("a,1,2,3,4\nb,5,6,7\nc,1,,2\n")
