@@ -1,5 +1,6 @@
 """Trainings on hosts of their own: the same numbers as on one, whatever host comes, goes, or cannot be reached."""
 
+import random
 import time
 
 import numpy as np
@@ -67,6 +68,25 @@ def test_a_host_that_dies_and_comes_back_is_waited_for(data, hosts, tmp_path):
         back = time.monotonic()
         driver.wait_for(step + 20)
         print(f"next step {time.monotonic() - back:.0f} s after the host's return")
+        driver.finish()
+    points = read(path / "training")
+    small.check_each_step_once(points)
+    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+
+
+def test_ten_kills_at_random_moments_lose_nothing(data, hosts, tmp_path):
+    """Every other one while a training state is being written."""
+    made, *two = hosts
+    path, whole = (small.write_job(tmp_path / name, data, epochs=12) for name in ("hosts", "one"))
+    with running(made, path, 2, RNN_RETRIES="20", **SOON) as driver:
+        for kill in range(10):
+            step = driver.points()[-1]["step"] if kill else 0
+            driver.wait_for(step + small.random_step(60))
+            if kill % 2:
+                driver.wait_until(lambda: list((path / "training/state").glob(".writing-*")))
+            host = random.SystemRandom().choice(two)
+            host.kill()
+            host.start_ray(cores=1)
         driver.finish()
     points = read(path / "training")
     small.check_each_step_once(points)
