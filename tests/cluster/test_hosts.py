@@ -13,7 +13,6 @@ from tests.pipelines import small_training as small
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.long,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(not machines.possible(), reason="hosts of their own need root and iproute2"),
 ]
@@ -46,17 +45,18 @@ def workers_of(running) -> int:
     return 2 if "train/slowest_worker" in newest else 1
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_hosts_compute_what_as_many_workers_on_one_host_compute(data, hosts, tmp_path, workers):
     made, *_ = hosts
     if workers == 3:
         made.add()
-    path, alone = (small.write_job(tmp_path / name, data) for name in ("hosts", "one"))
+    path, alone = (small.write_job(tmp_path / name, data, epochs=workers - 1) for name in ("hosts", "one"))
     with running(made, path, workers) as driver:
         driver.finish()
     assert small.numbers(read(path / "training")) == small.numbers(small.train(alone, workers))
 
 
+@pytest.mark.long
 def test_a_host_that_dies_and_comes_back_is_waited_for(data, hosts, tmp_path):
     made, _, second = hosts
     path, whole = (small.write_job(tmp_path / name, data, epochs=8) for name in ("hosts", "one"))
@@ -74,6 +74,7 @@ def test_a_host_that_dies_and_comes_back_is_waited_for(data, hosts, tmp_path):
     assert small.numbers(points) == small.numbers(small.train(whole, 2))
 
 
+@pytest.mark.long
 def test_ten_kills_at_random_moments_lose_nothing(data, hosts, tmp_path):
     """Every other one while a training state is being written."""
     made, *two = hosts
@@ -93,6 +94,7 @@ def test_ten_kills_at_random_moments_lose_nothing(data, hosts, tmp_path):
     assert small.numbers(points) == small.numbers(small.train(whole, 2))
 
 
+@pytest.mark.long
 def test_a_range_of_workers_goes_on_without_a_dead_host_and_uses_one_that_joins(data, hosts, tmp_path):
     made, _, second = hosts
     path, whole = (small.write_job(tmp_path / name, data, **LONG_ENOUGH, dtype="float64") for name in ("hosts", "one"))
@@ -117,6 +119,7 @@ def test_a_range_of_workers_goes_on_without_a_dead_host_and_uses_one_that_joins(
     np.testing.assert_allclose(ours, alone[: len(ours)], rtol=1e-4)
 
 
+@pytest.mark.long
 def test_a_network_that_is_cut_for_20_seconds_loses_nothing(data, hosts, tmp_path):
     made, _, second = hosts
     path, whole = (small.write_job(tmp_path / name, data, epochs=8) for name in ("hosts", "one"))
@@ -133,6 +136,7 @@ def test_a_network_that_is_cut_for_20_seconds_loses_nothing(data, hosts, tmp_pat
     assert small.numbers(points) == small.numbers(small.train(whole, 2))
 
 
+@pytest.mark.long
 def test_a_driver_that_was_killed_goes_on(data, hosts, tmp_path):
     made, *_ = hosts
     path, whole = (small.write_job(tmp_path / name, data, epochs=8) for name in ("hosts", "one"))
@@ -146,6 +150,7 @@ def test_a_driver_that_was_killed_goes_on(data, hosts, tmp_path):
     assert small.numbers(points) == small.numbers(small.train(whole, 2))
 
 
+@pytest.mark.long
 def test_hosts_that_share_no_folder_train_through_an_object_store(data, tmp_path):
     """The data come from the DVC remote, the training is kept in a storage: both in a store that speaks S3."""
     with machines.made(**object_store.ACCESS) as made, object_store.served(made.outside) as store:
@@ -164,6 +169,7 @@ def test_hosts_that_share_no_folder_train_through_an_object_store(data, tmp_path
     assert small.numbers(points) == small.numbers(small.train(whole, 2))
 
 
+@pytest.mark.long
 def test_a_wrong_token_is_told(data, hosts, tmp_path):
     made, *_ = hosts
     path = small.write_job(tmp_path / "job", data)
