@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 import pipelines  # noqa: F401  switches usage statistics off before any test imports Ray or MLflow
 
 LONGEST = (
+    "tests/cluster/test_hosts.py",
     "tests/test_end_to_end.py",
     "tests/pipelines/test_worker.py",
     "tests/pipelines/test_outage.py",
