@@ -27,6 +27,8 @@ class Job:
     threads: int
     checkpoint_seconds: float
     """At the latest after so many there is a new training state."""
+    compressed: bool = False
+    """Whether gradients travel between workers as bfloat16."""
     versions: dict[str, str]
     """Of what decides what is computed, as whoever starts the workers has it: `pipelines/versions.py`."""
     shards: Shards | None = None

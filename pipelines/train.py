@@ -143,6 +143,7 @@ def plan(block: params.Block, arrow: Path, checkpoints: Path, resources: cluster
                 key=key,
                 threads=resources.threads,
                 checkpoint_seconds=resources.checkpoint_seconds,
+                compressed=resources.compressed,
                 versions=versions.here(block.task),
                 shards=shards.known(block.suite, arrow) if resources.storage else None,
                 storage=resources.storage,

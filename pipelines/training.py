@@ -155,7 +155,7 @@ class Training:
         began, announced = time.monotonic(), self.notice()
         late = self.written is not None and began - self.saved >= self.job.checkpoint_seconds
         wish = torch.tensor([float(late or announced not in (None, self.answered))], dtype=torch.float64)
-        group.reduce([*tensors, wish.to(tensors[0].device)])
+        group.reduce([*tensors, wish.to(tensors[0].device)], self.job.compressed)
         self.asked = bool(wish)
         if self.asked:
             self.answered = announced
@@ -280,6 +280,7 @@ class Training:
             "workers": group.size(),
             "threads": self.job.threads,
             "device": str(self.device),
+            "compressed": self.job.compressed and group.size() > 1,
             "products": "bfloat16" if self.bfloat16 else self.job.train.stored,
             **machine.hardware(self.device),
             "parameters": bptt.parameter_count(self.network),

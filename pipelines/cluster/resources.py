@@ -8,6 +8,7 @@ The environment says it, never `params.yaml`, so that scaling out trains nothing
     RNN_CHECKPOINT_SECONDS   at the latest after so many there is a new training state, 60 unless given
     RNN_WAIT_SECONDS         how long the cluster may have no room for the workers, 600 unless given
     RNN_RESIZE_SECONDS       how often it is asked for room for more of them, 30 unless given
+    RNN_COMPRESS  1: gradients travel between workers as bfloat16, for slow networks; 0 unless given
     RNN_STORAGE   what machines that share no folder all reach: s3://..., file:///...; none unless given
     RAY_ADDRESS   the cluster to join; without it an embedded one starts
 """
@@ -32,6 +33,7 @@ class Resources:
     checkpoint_seconds: int = 60
     wait_seconds: int = 600
     resize_seconds: int = 30
+    compressed: bool = False
     storage: str | None = None
     """Address of what all machines reach, where they share no folder."""
     address: str | None = None
@@ -54,6 +56,7 @@ class Resources:
             checkpoint_seconds=_number("RNN_CHECKPOINT_SECONDS", cls.checkpoint_seconds, 1),
             wait_seconds=_number("RNN_WAIT_SECONDS", cls.wait_seconds, 1),
             resize_seconds=_number("RNN_RESIZE_SECONDS", cls.resize_seconds, 1),
+            compressed=_number("RNN_COMPRESS", 0, 0, 1) == 1,
             storage=os.environ.get("RNN_STORAGE") or None,
             address=os.environ.get("RAY_ADDRESS"),
         )
@@ -81,8 +84,9 @@ def _range(name: str) -> tuple[int, int]:
     return numbers[0], numbers[-1]
 
 
-def _number(name: str, default: int, least: int) -> int:
+def _number(name: str, default: int, least: int, most: int | None = None) -> int:
     text = os.environ.get(name, str(default))
-    if not text.isdigit() or int(text) < least:
-        raise ConfigError(name, f"found {text!r}", f"a whole number from {least} on is wanted")
+    if not text.isdigit() or not least <= int(text) <= (int(text) if most is None else most):
+        bounds = f"from {least} on" if most is None else f"from {least} to {most}"
+        raise ConfigError(name, f"found {text!r}", f"a whole number {bounds} is wanted")
     return int(text)

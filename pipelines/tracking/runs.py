@@ -20,7 +20,7 @@ from rnn_core.errors import DataError
 
 IDENTITY = ("training_id", "key", "suite", "block", "task", "kind", "dataset", "training", "cell")
 ORIGIN = ("revision", "data_digest", "source_digest", "cluster_job")
-HARDWARE = ("workers", "threads", "device", "products", "processor", "cores", "gpu")
+HARDWARE = ("workers", "threads", "device", "compressed", "products", "processor", "cores", "gpu")
 RESULTS = ("seconds", "steps", "epochs", "parameters", "pad_share", "character_pad_share", "trials")
 STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 """By the status in `run.json`; stopped: a trial that its sweep cut short, as is proper."""

@@ -101,6 +101,7 @@ def job_of(path: Path) -> Job:
         key="key",
         threads=1,
         checkpoint_seconds=resources.checkpoint_seconds,
+        compressed=resources.compressed,
         versions=versions.here("language_model"),
         storage=resources.storage,
         shards=shards and Shards(remote=shards["remote"], files=tuple(Shard(*one) for one in shards["files"])),

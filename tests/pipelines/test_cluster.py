@@ -34,6 +34,7 @@ def test_a_range_of_workers(monkeypatch):
         ("RNN_WORKERS", "2:"),
         ("RNN_THREADS", "two"),
         ("RNN_GPUS", "-1"),
+        ("RNN_COMPRESS", "2"),
     ],
 )
 def test_a_setting_that_is_no_number_is_told(monkeypatch, name, value):

@@ -70,6 +70,17 @@ def test_other_numbers_of_workers_stay_close_in_float32(data, undisturbed, tmp_p
     np.testing.assert_allclose(ours[change : change + 50], whole[change : change + 50], rtol=1e-4)
 
 
+def test_gradients_that_travel_as_bfloat16_train_nearly_the_same(data, undisturbed, tmp_path, monkeypatch):
+    whole = small.losses(undisturbed(2, epochs=1))
+    monkeypatch.setenv("RNN_COMPRESS", "1")
+    path = small.write_job(tmp_path / "job", data, epochs=1)
+    ours = small.losses(small.train(path, 2))
+    assert files.read_json(path / "training/finished.json")["compressed"] is True
+    assert ours[0] == whole[0], "losses are summed as they are"
+    assert not np.array_equal(ours, whole)
+    np.testing.assert_allclose(ours[:20], whole[:20], rtol=1e-3)
+
+
 @ONE_QUICK
 def test_ray_replaces_a_killed_worker_and_the_losses_are_the_same(data, undisturbed, tmp_path, workers):
     path = small.write_job(tmp_path / "job", data, epochs=8)
