@@ -167,14 +167,26 @@ def values_of(folder: Path) -> list[tuple[str, int, float, int]]:
     ]
 
 
+TRAIN = {"epochs": 30, "checkpoint_steps": 1000}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple]]:
+    """Data, and what a training on them computes that no server disturbs."""
+    folder = tmp_path_factory.mktemp("alone")
+    data = small.write_data(folder / "arrow")
+    return data, small.numbers(small.train(small.write_job(folder / "job", data, **TRAIN), 1))
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("server_is", ["killed and back", "down at the start", "slow", "gone for good"])
-def test_a_training_beside_a_server_that_fails(local: Path, monkeypatch: pytest.MonkeyPatch, server_is: str) -> None:
+def test_a_training_beside_a_server_that_fails(
+    alone: tuple[Path, list[tuple]], local: Path, monkeypatch: pytest.MonkeyPatch, server_is: str
+) -> None:
     """A real training, its driver's watch, and a real server; the numbers are those of a training that has none."""
-    data = small.write_data(local / "arrow")
-    train = {"epochs": 60, "checkpoint_steps": 1000}
-    job = small.write_job(local / "job", data, **train)
+    data, undisturbed = alone
+    job = small.write_job(local / "job", data, **TRAIN)
     folder = job / "training"
     spooled.training(folder, "t", points=0, status="running", finished=None)
     server = Server(local / "mlflow.db")
@@ -204,5 +216,4 @@ def test_a_training_beside_a_server_that_fails(local: Path, monkeypatch: pytest.
     for key in {key for key, *_ in stored}:
         steps = [step for name, step, *_ in stored if name == key]
         assert steps == sorted(steps), f"{key} out of order"
-    alone = small.write_job(local / "alone", data, **train)
-    assert small.numbers(small.train(alone, 1)) == small.numbers(small.read(folder))
+    assert small.numbers(small.read(folder)) == undisturbed
