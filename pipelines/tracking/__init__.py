@@ -14,8 +14,9 @@ mlflow is imported at the first `connect`: it takes a second, and most processes
 
 from pipelines.tracking import environment
 from pipelines.tracking.environment import TrackingError, uri
-from pipelines.tracking.evaluation import CHALLENGER, CHAMPION, PREVIOUS, Card, Evaluation, Ruling
+from pipelines.tracking.evaluation import CHALLENGER, CHAMPION, PREVIOUS, Card, Evaluation, Ruling, Standing, Version
 from pipelines.tracking.live import Live
+from pipelines.tracking.tick import Tick
 from pipelines.tracking.tracker import Tracker, connect, load, settle
 
 __all__ = [
@@ -26,8 +27,11 @@ __all__ = [
     "Evaluation",
     "Live",
     "Ruling",
+    "Standing",
+    "Tick",
     "Tracker",
     "TrackingError",
+    "Version",
     "connect",
     "load",
     "settle",

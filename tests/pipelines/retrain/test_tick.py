@@ -1,0 +1,38 @@
+"""Ticks on a small repository, from an empty folder on: what runs, what is kept, what is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines import spooled
+from tests.pipelines.retrain.small import Place, git
+
+pytestmark = pytest.mark.filterwarnings(spooled.NOLOAD)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path, monkeypatch, tmp_path_factory)
+
+
+def test_ticks_run_what_changed_and_leave_their_state_on_a_branch(place: Place, capsys) -> None:
+    first = place.tick()
+    assert (first["outcome"], first["reason"]) == ("done", "")
+    assert set(first["stages"]["ran"]) == {"train@a", "train@b", "register@a", "register@b", "report"}
+    assert first["core_seconds"] == 2 * (2.0 * 2 * 3)
+    assert "a           accuracy 90" in capsys.readouterr().out
+    tree = git(place.origin, "ls-tree", "-r", "--name-only", "retrain/sample").splitlines()
+    assert {"dvc.lock", "data/scores/sample/a.json", "params.yaml"} <= set(tree)
+    assert git(place.origin, "rev-parse", "retrain/sample") == first["state"]
+
+    place.data("b", "80")
+    elsewhere = place.tick("elsewhere")
+    assert set(elsewhere["stages"]["ran"]) == {"train@b", "register@b", "report"}
+    assert elsewhere["core_seconds"] == 2.0 * 2 * 3
+    assert elsewhere["scores"]["b"]["score"] == 80
+    assert (place.trained("a"), place.trained("b")) == (1, 2)
+    assert git(place.origin, "rev-list", "--count", "main..retrain/sample") == "2", "a commit a tick"
+    runs = spooled.rows(place.folder / "mlflow.db", "select name, status from runs")
+    assert runs == [(first["tick"], "FINISHED"), (elsewhere["tick"], "FINISHED")]
+    assert json.loads((place.folder / "elsewhere/ticks/sample" / elsewhere["tick"] / "summary.json").read_text())
