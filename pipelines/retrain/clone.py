@@ -21,6 +21,9 @@ from rnn_core.errors import ConfigError
 AUTHOR = ("-c", "user.name=retrain", "-c", "user.email=retrain@localhost")
 """Who commits, whatever the machine says of its user."""
 
+COMPLAINTS = ("fatal:", "remote:", "error:", "!")
+"""How lines of git begin that say why."""
+
 
 class Clone:
     def __init__(self, settings: Settings, commands: Commands):
@@ -163,9 +166,11 @@ class Clone:
         Raises:
             CommandFailed: with what git said.
         """
-        said = self._commands.run(["git", *arguments], self.folder)
-        if said.status:
-            raise CommandFailed(f"git {arguments[0]}: {said.complaint}")
+        ended = self._commands.run(["git", *arguments], self.folder)
+        if ended.status:
+            lines = [line.strip() for line in ended.said.splitlines()]
+            told = "; ".join(line for line in lines if line.startswith(COMPLAINTS))
+            raise CommandFailed(f"git {arguments[0]}: {told[:500] or ended.complaint}")
 
     def _git(self, *arguments: str, allowed: Sequence[int] = (0,), index: Path | None = None) -> str:
         """What git prints.

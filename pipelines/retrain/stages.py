@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pipelines.retrain.commands import complaint
 
 LINES = {
-    "ran": re.compile(r"Running stage '(.+)':"),
-    "restored": re.compile(r"Stage '(.+)' is cached - skipping run, checking out outputs"),
-    "unchanged": re.compile(r"Stage '(.+)' didn't change, skipping|Pulling data for stage: '(.+)'"),
+    "ran": re.compile(r"Running stage '([^']+)':"),
+    "restored": re.compile(r"Stage '([^']+)' is cached - skipping run, checking out outputs"),
+    "unchanged": re.compile(r"Stage '([^']+)' didn't change, skipping|Pulling data for stage: '([^']+)'"),
 }
 FAILED = re.compile(r"ERROR: failed to reproduce(?: stages:)? (.+)")
 SKIPPED = re.compile(r"Stages? (.+) will be skipped due to this failure")
@@ -43,7 +43,7 @@ def read(log: str) -> Stages:
             became[name] = "ran" if became.get(name) == "ran" else what
         elif found := SKIPPED.search(line):
             became |= dict.fromkeys(_names(found.group(1)), "not_reached")
-        elif found := FAILED.search(line):
+        elif found := FAILED.match(line):
             failed |= {name: complaint("\n".join(said.get(name, about))) for name in _names(found.group(1))}
         elif not line.startswith("WARNING: failed to run"):
             about.append(line)
@@ -55,7 +55,7 @@ def read(log: str) -> Stages:
 def _begun(line: str) -> tuple[str, str] | None:
     """What DVC does with a stage, and its name, where the line says so."""
     for what, pattern in LINES.items():
-        if found := pattern.search(line):
+        if found := pattern.match(line):
             return what, _short(next(filter(None, found.groups())))
     return None
 

@@ -139,15 +139,16 @@ class Tick:
         try:
             action()
         except (UserError, CommandFailed, OSError) as error:
-            self._notes.append(str(error))
             self._ends(otherwise, str(error))
             return False
         return True
 
     def _ends(self, outcome: Outcome, reason: str) -> None:
-        """The first thing that went wrong is the outcome."""
+        """The first thing that went wrong is the outcome, the others are notes."""
         if self._outcome is Outcome.DONE:
             self._outcome, self._reason = outcome, reason
+        else:
+            self._notes.append(reason)
 
     def _summary(self) -> Summary:
         settings, now = self._settings, datetime.now(UTC)

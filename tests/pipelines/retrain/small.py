@@ -1,7 +1,7 @@
 """A repository with two blocks whose stages take no time, its DVC remote, and ticks on it in this process.
 
-Real are `pipelines.repro`, DVC and git; the stages are stand-ins. A block's data is a file with one word: a number is
-the score that its model will have, `fail`, `full` and `sleep` are what its training does instead.
+Real are `pipelines.repro`, DVC and git; the stages and the tracking server are stand-ins. A block's data is a file with
+one word: a number is the score that its model will have, `fail`, `full` and `sleep` are what its training does instead.
 """
 
 import json
@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines import shards, tracking
 from pipelines.retrain import tick
 from pipelines.retrain.outcome import Outcome
 from pipelines.retrain.settings import Settings
-from tests.pipelines import spooled
 
 ROOT = Path(__file__).resolve().parents[3]
 REAL = ("pipelines/repro.py", "pipelines/cli.py", "pipelines/locks.py", "pipelines/paths.py", "rnn_core/errors.py")
@@ -96,16 +96,38 @@ STAGES = {
 }
 
 
+class Server:
+    """In the place of a tracking server: holds the ticks that it is told of; away where it is to be."""
+
+    def __init__(self) -> None:
+        self.ticks: dict[str, tracking.Tick] = {}
+        self.standings: dict[str, tracking.Standing] = {}
+        self.away: tracking.TrackingError | None = None
+
+    def connect(self) -> "Server":
+        if self.away:
+            raise self.away
+        return self
+
+    def standing(self, _suite: str, block: str) -> tracking.Standing:
+        return self.standings.get(block, tracking.Standing(champion=None, newest=None))
+
+    def tick(self, told: tracking.Tick) -> str:
+        self.ticks[told.name] = told
+        return f"run of {told.name}"
+
+
 class Place:
     """The repository, its data and its remotes, below a folder."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, factory: pytest.TempPathFactory):
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch):
         self.folder, self.origin, self._own = folder, folder / "origin.git", folder / "own"
         for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):  # set by a tick for its process: taken back after the test
             monkeypatch.setenv(name, "")
         for name, value in (("DVC_NO_ANALYTICS", "1"), ("DVC_SITE_CACHE_DIR", str(folder / "site"))):
             monkeypatch.setenv(name, value)
-        spooled.empty_store(factory, folder / "mlflow.db")
+        self.server = Server()
+        monkeypatch.setattr(tracking, "connect", self.server.connect)
         self._monkeypatch = monkeypatch
         for block in "ab":
             self.data(block, "90")
@@ -121,13 +143,18 @@ class Place:
         ran = self.folder / f"{block}.ran"
         return len(ran.read_text().splitlines()) if ran.exists() else 0
 
+    def without_dvc(self, said: str = "", status: int = 0) -> None:
+        """From here on a tick says this instead of running stages, and there is no DVC remote: only git is real."""
+        code = f"import sys; print({said!r}); sys.exit({status})"
+        self._monkeypatch.setattr(tick, "reproducing", lambda *_: [sys.executable, "-c", code])
+        self._monkeypatch.setattr(shards, "remote_address", lambda: None)
+
     def settings(self, work: str = "work", **changes: Any) -> Settings:
         given = {"repository": str(self.origin), "revision": "main", "suite": "sample"}
         return Settings(**{**given, "work": self.folder / work, **changes})
 
     def tick(self, work: str = "work", **changes: Any) -> dict[str, Any]:
         """A tick to its end; its summary."""
-        self._monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{self.folder}/mlflow.db")
         outcome = tick.run(self.settings(work, **changes))
         if outcome is Outcome.BUSY:
             return {"outcome": "busy"}

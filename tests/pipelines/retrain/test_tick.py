@@ -1,19 +1,6 @@
 """Ticks on a small repository, from an empty folder on: what runs, what is kept, what is told."""
 
-import json
-from pathlib import Path
-
-import pytest
-
-from tests.pipelines import spooled
 from tests.pipelines.retrain.small import Place, git
-
-pytestmark = pytest.mark.filterwarnings(spooled.NOLOAD)
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path, monkeypatch, tmp_path_factory)
 
 
 def test_ticks_run_what_changed_and_leave_their_state_on_a_branch(place: Place, capsys) -> None:
@@ -33,6 +20,6 @@ def test_ticks_run_what_changed_and_leave_their_state_on_a_branch(place: Place, 
     assert elsewhere["scores"]["b"]["score"] == 80
     assert (place.trained("a"), place.trained("b")) == (1, 2)
     assert git(place.origin, "rev-list", "--count", "main..retrain/sample") == "2", "a commit a tick"
-    runs = spooled.rows(place.folder / "mlflow.db", "select name, status from runs")
-    assert runs == [(first["tick"], "FINISHED"), (elsewhere["tick"], "FINISHED")]
-    assert json.loads((place.folder / "elsewhere/ticks/sample" / elsewhere["tick"] / "summary.json").read_text())
+    told = place.server.ticks[elsewhere["tick"]]
+    assert (told.status, told.metrics["stages/ran"], told.metrics["core_seconds"]) == ("FINISHED", 3, 12)
+    assert told.trainings == [("sample/b", elsewhere["trainings"][0])]
