@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipelines.retrain.settings import Settings
+from pipelines.retrain.settings import CLONE
 from rnn_core.errors import ConfigError
 
 STORE = "MLFLOW_TRACKING_URI"
@@ -19,23 +19,20 @@ def webhook() -> str | None:
     return os.environ.get("RNN_WEBHOOK") or None
 
 
-def enter(settings: Settings) -> None:
-    """For this process and those below it: the clone is the checkout, the tick's store that of models and runs.
+def enter(work: Path) -> Path:
+    """For this process and those below it: the clone in a work folder is the checkout, and the store beside it that of
+    models and runs, unless MLFLOW_TRACKING_URI names another. Returns the clone.
 
     Raises:
         ConfigError: the store's address is a relative one.
     """
-    home(settings.clone)
-    given = os.environ.get(STORE) or f"sqlite:///{settings.work}/mlflow.db"
+    clone = work / CLONE
+    given = os.environ.get(STORE) or f"sqlite:///{work}/mlflow.db"
     if given.startswith("sqlite:///") and not given.startswith("sqlite:////"):
         allowed = "an absolute one (sqlite:////...): the clone that it would lie in may be made anew"
         raise ConfigError(STORE, f"found {given}, relative to a checkout", allowed)
-    os.environ[STORE] = given
-
-
-def home(checkout: Path) -> None:
-    """What this process asks `paths.home()` for lies in that checkout."""
-    os.environ["DVC_ROOT"] = str(checkout)
+    os.environ |= {STORE: given, "DVC_ROOT": str(clone)}
+    return clone
 
 
 def of_commands() -> dict[str, str]:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pipelines import paths
 from rnn_core.errors import ConfigError
 
+CLONE = "repository"
+"""Where the clone lies in a work folder."""
 WhenBusy = Literal["wait", "leave", "replace"]
 
 
@@ -44,7 +46,7 @@ class Settings:
 
     @property
     def clone(self) -> Path:
-        return self.work / "repository"
+        return self.work / CLONE
 
     @property
     def branch(self) -> str:

@@ -24,7 +24,7 @@ CUT_SHORT = (Outcome.STOPPED, Outcome.OVERDUE)
 
 def run(settings: Settings) -> Outcome:
     """A tick to its end, its summary on the terminal, in its folder, on the tracking server and sent."""
-    environment.enter(settings)
+    environment.enter(settings.work)
     try:
         with turn.taken(settings.work, settings.when_busy) as held:
             tick = Tick(settings, open_for(settings), held)
@@ -185,7 +185,7 @@ def reproducing(settings: Settings, *options: str) -> list[str]:
 
 def look(settings: Settings) -> Outcome:
     """Say what a tick would run: the clone is brought to the revision, and nothing else happens."""
-    environment.enter(settings)
+    environment.enter(settings.work)
     try:
         with turn.taken(settings.work, settings.when_busy) as held, tempfile.TemporaryDirectory() as folder:
             commands = Commands(Path(folder) / "log.txt", held.file, None, held.tell)

@@ -53,6 +53,20 @@ class Version:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Registration:
+    """A version among all that are registered."""
+
+    name: str
+    version: int
+    run_id: str
+    training_id: str
+    digest: str
+    """Of the network's files."""
+    superseded: bool
+    """Judged, not the newest, and no alias names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Standing:
     """A block's model; None where there is no such version."""
 
