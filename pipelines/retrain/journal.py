@@ -62,11 +62,12 @@ class Journal:
 def open_for(settings: Settings) -> Journal:
     """A new tick's, or that of the last one of the same job where it has not ended."""
     place = settings.work / "ticks" / settings.suite
-    last = max(place.glob("*/tick.json"), default=None)
-    if last is not None:
+    for last in sorted(place.glob("*/tick.json"), reverse=True):
         facts = dict(files.read_json(last))
-        if not facts["ended"] and facts["about"] == settings.about:
-            return Journal(last.parent, facts | {"attempts": facts["attempts"] + 1})
+        if facts["about"] == settings.about:
+            if not facts["ended"]:
+                return Journal(last.parent, facts | {"attempts": facts["attempts"] + 1})
+            break
     now = datetime.now(UTC)
     facts = {"about": settings.about, "began": now.isoformat(timespec="seconds"), "attempts": 1, "ended": False}
     return Journal(place / now.strftime("%Y-%m-%dT%H-%M-%S.%f"), facts)

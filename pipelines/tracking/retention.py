@@ -29,10 +29,11 @@ def remove(client: MlflowClient, uri: str, gone: Registration) -> None:
         if version.aliases:
             return
         client.delete_model_version(gone.name, str(gone.version))
-    if version.model_id:
-        place = client.get_logged_model(version.model_id).artifact_location
-        get_artifact_repository(place, tracking_uri=uri).delete_artifacts()
-        client.delete_logged_model(version.model_id)
+    # What a version is made of, as `registry` makes it: the store forgets the logged model's id, not its address.
+    model_id = version.source.removeprefix("models:/")
+    place = client.get_logged_model(model_id).artifact_location
+    get_artifact_repository(place, tracking_uri=uri).delete_artifacts()
+    client.delete_logged_model(model_id)
 
 
 def has(client: MlflowClient, training: Training) -> bool:

@@ -163,8 +163,9 @@ class Place:
         return summary
 
     def summary(self, work: str = "work") -> dict[str, Any]:
-        """Of the last tick."""
-        return json.loads(max(self.folder.glob(f"{work}/ticks/sample/*/summary.json")).read_text())
+        """The last one that was written."""
+        written = self.folder.glob(f"{work}/ticks/sample/*/summary.json")
+        return json.loads(max(written, key=lambda path: path.stat().st_mtime_ns).read_text())
 
     def commit(self, message: str, **files: str) -> str:
         """What lies in the author's checkout, and these files, as the newest commit of `main`."""

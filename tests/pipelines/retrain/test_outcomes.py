@@ -18,6 +18,7 @@ import pytest
 
 from pipelines import files, tracking
 from pipelines.retrain import tick, turn
+from pipelines.retrain.clone import Clone
 from pipelines.retrain.outcome import Outcome
 from rnn_core.errors import ConfigError
 from tests.pipelines.retrain import small
@@ -171,35 +172,29 @@ def test_no_secret_of_the_tick_is_seen_by_what_it_runs(place: Place, webhook: li
     assert f"seen: False sqlite:///{place.folder}/work/mlflow.db" in log.read_text()
 
 
-def test_scores_beside_the_champion(place: Place) -> None:
+def test_scores_beside_the_champion(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.without_dvc()
-    one, two = (
-        tracking.Version(number=n, score=s, why=w) for n, s, w in ((1, 91.0, "c"), (2, 90.0, "no champion: ..."))
-    )
+    one = tracking.Version(number=1, score=91.0, why="champion: there is no other one")
+    two = tracking.Version(number=2, score=90.0, why="no champion: not better beyond chance")
     place.server.standings["a"] = tracking.Standing(champion=one, newest=one)
-    place.tick()
-    score = {"metric": "accuracy", "direction": "max", "score": 90.0, "model_version": 2}
-    files.write_json(place.settings().clone / "data/scores/sample/a.json", score)
 
-    class Registers(small.Server):
-        """The version comes about while the stages run."""
+    def registers(*_: object) -> list[str]:
+        """A version comes about while the stages run."""
+        score = {"metric": "accuracy", "direction": "max", "score": 90.0, "model_version": 2}
+        files.write_json(place.settings().clone / "data/scores/sample/a.json", score)
+        place.server.standings["a"] = tracking.Standing(champion=one, newest=two)
+        return ["true"]
 
-        def standing(self, suite: str, block: str) -> tracking.Standing:
-            found = super().standing(suite, block)
-            if block == "b":
-                self.standings["a"] = tracking.Standing(champion=one, newest=two)
-            return found
-
-    server = Registers()
-    server.standings["a"] = tracking.Standing(champion=one, newest=one)
-    place.server.connect = lambda: server  # type: ignore[method-assign]
-    tracking.connect = place.server.connect
+    monkeypatch.setattr(tick, "reproducing", registers)
     summary = place.tick()
     scores = summary["scores"]["a"]
     assert (scores["score"], scores["version"], scores["new"]) == (90.0, 2, True)
     assert (scores["champion"], scores["champion_before"], scores["champion_score"]) == (1, 1, 91.0)
     text = (place.folder / "work/ticks/sample" / summary["tick"] / "summary.txt").read_text()
-    assert "accuracy 90 (version 2, new) against 91 of the champion, version 1; no champion: ..." in text
+    assert "accuracy 90 (version 2, new) against 91 of the champion, version 1; no champion: not better" in text
+    assert place.server.ticks[summary["tick"]].metrics["versions"] == 1
+    place.without_dvc()
+    assert not place.tick()["scores"]["a"]["new"]
 
 
 @pytest.mark.parametrize(
@@ -312,3 +307,22 @@ def test_a_process_with_an_id_that_is_used_again_is_left_alone(tmp_path: Path) -
         turn._replace(lock, json.dumps({"process": other.pid, "host": turn.socket.gethostname(), "group": other.pid}))
         assert other.poll() is None
         other.kill()
+
+
+def test_a_tick_that_died_is_taken_up_under_its_name(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.without_dvc("Running stage 'train@a':")
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt  # what no outcome is made of
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Clone, "commit", dies)
+        with pytest.raises(KeyboardInterrupt):
+            tick.run(place.settings())
+    place.without_dvc("Running stage 'register@a':")
+    other = place.tick(blocks=("b",))
+    summary = place.tick()
+    assert (other["attempts"], summary["attempts"]) == (1, 2), "only the same job goes on from it"
+    assert summary["stages"]["ran"] == ["train@a", "register@a"]
+    assert "taken up 1 time" in (place.folder / "work/ticks/sample" / summary["tick"] / "summary.txt").read_text()
+    assert place.tick()["attempts"] == 1
