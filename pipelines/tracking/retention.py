@@ -30,7 +30,7 @@ def remove(client: MlflowClient, uri: str, gone: Registration) -> None:
             return
         client.delete_model_version(gone.name, str(gone.version))
     # What a version is made of, as `registry` makes it: the store forgets the logged model's id, not its address.
-    model_id = version.source.removeprefix("models:/")
+    model_id = (version.source or "").removeprefix("models:/")
     place = client.get_logged_model(model_id).artifact_location
     get_artifact_repository(place, tracking_uri=uri).delete_artifacts()
     client.delete_logged_model(model_id)

@@ -107,7 +107,7 @@ def of(*blocks: str) -> set[str]:
 @pytest.mark.timeout(3600)
 def test_nights(tmp_path: Path) -> None:
     nights = Nights(tmp_path)
-    first = nights.tick("--dry-run", status=0) if False else nights.tick()
+    first = nights.tick()
     assert set(first["stages"]["ran"]) == of("a", "b")
     assert len(first["trainings"]) == 2
     assert first["core_seconds"] > 0
@@ -141,8 +141,8 @@ def test_nights(tmp_path: Path) -> None:
     finished = nights.tick("--when-busy", "replace")
     assert finished["attempts"] == 2
     assert "train@a" in finished["stages"]["ran"]
-    states = [path for path in nights.folder.glob("work/repository/data/checkpoints/sample/a/*/points.jsonl")]
-    last = max(states, key=lambda path: path.stat().st_mtime_ns)
+    curves = nights.folder.glob("work/repository/data/checkpoints/sample/a/*/points.jsonl")
+    last = max(curves, key=lambda path: path.stat().st_mtime_ns)
     steps = [
         point["step"] for point in map(json.loads, last.read_text().splitlines()) if "train/loss" in point["values"]
     ]
@@ -151,16 +151,12 @@ def test_nights(tmp_path: Path) -> None:
     assert {status for (status,) in runs} == {"FINISHED"}
     assert git(nights.origin, "rev-parse", "retrain/sample") == finished["state"]
 
-    away = nights.tick(status=1, RAY_ADDRESS="127.0.0.1:9", RNN_WAIT_SECONDS="1") if changed(nights) else {}
+    nights.params(a={"epochs": 2})
+    away = nights.tick(status=1, RAY_ADDRESS="127.0.0.1:9", RNN_WAIT_SECONDS="1")
     assert away["outcome"] == "failed"
     assert list(away["stages"]["failed"]) == ["train@a"]
     assert "127.0.0.1:9" in away["stages"]["failed"]["train@a"]
     assert nights.tick()["outcome"] == "done"
-
-
-def changed(nights: Nights) -> bool:
-    nights.params(a={"epochs": 2})
-    return True
 
 
 def killed(nights: Nights, block: str) -> None:
