@@ -6,13 +6,14 @@ files; its parents are the tick before and, where that does not contain it yet, 
 
 import re
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from pipelines import paths
-from pipelines.retrain import environment
+from pipelines import files, paths
+from pipelines.retrain import carried, environment
 from pipelines.retrain.commands import Commands, complaint
 from pipelines.retrain.outcome import CommandFailed
 from pipelines.retrain.settings import Settings
@@ -49,8 +50,9 @@ class Clone:
         self._take_state(commit)
         return commit
 
-    def commit(self, message: str) -> str | None:
+    def commit(self, tick: str) -> str | None:
         """The suite's state as one commit of the branch, here. Returns it; None where nothing has changed."""
+        message = f"Retrained {self._settings.suite}: tick {tick}"
         head, tip = self._git("rev-parse", "HEAD"), self._tip()
         tree = self._tree(head)
         if tree == self._git("rev-parse", f"{tip or head}^{{tree}}"):
@@ -121,29 +123,49 @@ class Clone:
         raise ConfigError("--revision", f"no {wanted} in {self._settings.repository}", allowed)
 
     def _take_state(self, commit: str) -> None:
-        """`dvc.lock` and scores of the last tick, but for files that the revision has changed since."""
+        """`dvc.lock` and scores of the last tick, but for files that the revision has changed since: those on the
+        branch, or those of a later tick that could not push it."""
         tip = self._tip()
+        with tempfile.TemporaryDirectory() as aside:
+            there = Path(aside) / "state"
+            if base := carried.newer(self._settings.suite, self._tick(tip), there):
+                changed = self._changed(base, commit)
+                for path in sorted(path for path in there.rglob("*") if path.is_file()):
+                    name = path.relative_to(there).as_posix()
+                    if name != carried.ABOUT and name not in changed:
+                        files.write_text(self.folder / name, path.read_text(encoding="utf-8"))
+                return
         if tip is None:
             return
-        changed: set[str] = set()
-        if base := self._git("merge-base", tip, commit, allowed=(0, 1)):
-            changed = set(self._git("diff", "--name-only", base, commit).splitlines())
-        names = self._git("ls-tree", "-r", "--name-only", tip, "--", *self._state()).splitlines()
-        if kept := sorted(set(names) - changed):
+        names = self._git("ls-tree", "-r", "--name-only", tip, "--", *self.state).splitlines()
+        base = self._git("merge-base", tip, commit, allowed=(0, 1))
+        if kept := sorted(set(names) - self._changed(base, commit)):
             self._git("checkout", "--quiet", tip, "--", *kept)
+
+    def _changed(self, base: str, commit: str) -> set[str]:
+        """Files that differ between the two; none where the first is not known here."""
+        return set(self._git("diff", "--name-only", base, commit).splitlines()) if self._known(base) else set()
+
+    def _tick(self, tip: str | None) -> str:
+        """Whose commit the branch ends with; a merge by hand is passed by."""
+        titles = self._git("log", "--format=%s", tip) if tip else ""
+        found = re.search(r": tick (\S+)$", titles, re.MULTILINE)
+        return found.group(1) if found else ""
 
     def _tree(self, head: str) -> str:
         """Of the revision with the state that lies in the folder."""
         index = self.folder / ".git/retrain-index"
         self._git("read-tree", head, index=index)
-        present = [name for name in self._state() if (self.folder / name).exists()]
+        present = [name for name in self.state if (self.folder / name).exists()]
         if present:
             self._git("add", "--force", "--all", "--", *present, index=index)
         tree = self._git("write-tree", index=index)
         index.unlink()
         return tree
 
-    def _state(self) -> tuple[str, str]:
+    @property
+    def state(self) -> tuple[str, str]:
+        """Names of the files and folders that a tick changes: `dvc.lock` and scores."""
         lock = paths.stages_file(self._settings.suite).with_name("dvc.lock").relative_to(paths.root())
         return lock.as_posix(), f"data/scores/{self._settings.suite}"
 

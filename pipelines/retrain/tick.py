@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import paths, shards, tracking
-from pipelines.retrain import environment, record, results, stages, turn, webhook
+from pipelines.retrain import carried, environment, record, results, stages, turn, webhook
 from pipelines.retrain.clone import Clone
 from pipelines.retrain.commands import Commands, signals
 from pipelines.retrain.journal import Journal, open_for
@@ -102,11 +102,16 @@ class Tick:
             stored = self._attempt(Outcome.NOT_STORED, lambda: self._commands.dvc(self._clone.folder, *push))
         else:
             self._notes.append("no DVC remote: data and cache stay in the work folder")
-        if self._settings.push and stored:
-            self._attempt(Outcome.NOT_STORED, self._clone.push)
+        pushed = self._settings.push and stored and self._attempt(Outcome.NOT_STORED, self._clone.push)
+        if self._state is not None and stored and not pushed:
+            self._attempt(Outcome.NOT_STORED, self._carry)
+
+    def _carry(self) -> None:
+        suite, commit = self._settings.suite, str(self._commit)
+        carried.put(suite, self._journal.name, commit, self._clone.folder, self._clone.state)
 
     def _keep(self) -> None:
-        self._state = self._clone.commit(f"Retrained {self._settings.suite}: tick {self._journal.name}")
+        self._state = self._clone.commit(self._journal.name)
 
     def _targets(self) -> list[str]:
         """For DVC: the suite's stages, or all that the named blocks' last ones stand on."""

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import files, tracking
+from pipelines import files, shards, tracking
 from pipelines.retrain import tick, turn
 from pipelines.retrain.clone import Clone
+from pipelines.retrain.commands import Commands
 from pipelines.retrain.outcome import Outcome
 from rnn_core.errors import ConfigError
 from tests.pipelines.retrain import small
@@ -326,3 +327,33 @@ def test_a_tick_that_died_is_taken_up_under_its_name(place: Place, monkeypatch: 
     assert summary["stages"]["ran"] == ["train@a", "register@a"]
     assert "taken up 1 time" in (place.folder / "work/ticks/sample" / summary["tick"] / "summary.txt").read_text()
     assert place.tick()["attempts"] == 1
+
+
+def test_where_no_branch_may_be_pushed_the_remote_carries_the_state(place: Place, monkeypatch) -> None:
+    place.without_dvc()
+    monkeypatch.setattr(shards, "remote_address", lambda: str(place.folder / "remote"))
+    monkeypatch.setattr(Commands, "dvc", lambda *_: None)
+    place.tick(push=False)
+    about = {"metric": "accuracy", "direction": "max", "model_version": 1}
+    scores = "data/scores/sample"
+    for block, score in (("a", 90.0), ("b", 80.0)):
+        files.write_json(place.settings().clone / scores / f"{block}.json", about | {"score": score})
+    (place.settings().clone / "dvc.lock").write_text("schema: '2.0'\n")
+    assert place.tick(push=False)["state"]
+    assert place.tick(push=False)["state"] is None, "nothing is new"
+    (place.folder / "own" / scores).mkdir(parents=True)
+    place.commit("by hand", **{f"{scores}/b.json": json.dumps(about | {"score": 70.0}) + "\n"})
+    elsewhere = place.tick("elsewhere", push=False)
+    assert {block: one["score"] for block, one in elsewhere["scores"].items()} == {"a": 90.0, "b": 70.0}
+    assert (place.settings("elsewhere").clone / "dvc.lock").read_text() == "schema: '2.0'\n"
+    assert git(place.origin, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
+
+    def improves(*_: object) -> list[str]:
+        files.write_json(place.settings("elsewhere").clone / scores / "a.json", about | {"score": 95.0})
+        return ["true"]
+
+    monkeypatch.setattr(tick, "reproducing", improves)
+    pushed = place.tick("elsewhere")
+    assert git(place.origin, "rev-parse", "retrain/sample") == pushed["state"]
+    monkeypatch.setattr(tick, "reproducing", lambda *_: ["true"])
+    assert place.tick("third")["scores"]["a"]["score"] == 95.0, "the branch's is newer now"
