@@ -170,7 +170,7 @@ def test_no_secret_of_the_tick_is_seen_by_what_it_runs(place: Place, webhook: li
     monkeypatch.setattr(tick, "reproducing", lambda *_: show)
     summary = place.tick()
     log = place.folder / "work/ticks/sample" / summary["tick"] / "log.txt"
-    assert f"seen: False sqlite:///{place.folder}/work/mlflow.db" in log.read_text()
+    assert f"seen: False sqlite:///{place.settings().work}/mlflow.db" in log.read_text()
 
 
 def test_scores_beside_the_champion(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """Ticks on a small repository, from an empty folder on: what runs, what is kept, what is told."""
 
+from pipelines.retrain import tick
+from pipelines.retrain.outcome import Outcome
 from tests.pipelines.retrain.small import Place, git
 
 
@@ -14,12 +16,28 @@ def test_ticks_run_what_changed_and_leave_their_state_on_a_branch(place: Place, 
     assert git(place.origin, "rev-parse", "retrain/sample") == first["state"]
 
     place.data("b", "80")
+    assert tick.look(place.settings()) is Outcome.DONE
+    assert "would run   train@b" in capsys.readouterr().out
+    assert place.summary() == first
+
+    place.data("a", "full")
     elsewhere = place.tick("elsewhere")
-    assert set(elsewhere["stages"]["ran"]) == {"train@b", "register@b", "report"}
+    assert (elsewhere["outcome"], elsewhere["reason"]) == ("failed", "train@a")
+    assert "No space left on device" in elsewhere["stages"]["failed"]["train@a"]
+    assert set(elsewhere["stages"]["ran"]) == {"train@b", "register@b"}, "a block that fails keeps no other"
+    assert set(elsewhere["stages"]["not_reached"]) == {"register@a", "report"}
     assert elsewhere["core_seconds"] == 2.0 * 2 * 3
     assert elsewhere["scores"]["b"]["score"] == 80
-    assert (place.trained("a"), place.trained("b")) == (1, 2)
+    assert (place.trained("a"), place.trained("b")) == (2, 2)
     assert git(place.origin, "rev-list", "--count", "main..retrain/sample") == "2", "a commit a tick"
     told = place.server.ticks[elsewhere["tick"]]
-    assert (told.status, told.metrics["stages/ran"], told.metrics["core_seconds"]) == ("FINISHED", 3, 12)
+    assert (told.status, told.metrics["stages/ran"], told.metrics["core_seconds"]) == ("FAILED", 2, 12)
     assert told.trainings == [("sample/b", elsewhere["trainings"][0])]
+
+
+def test_a_dvc_remote_that_refuses_ends_the_tick_before_anything_is_trained(place: Place) -> None:
+    (place.folder / "remote").write_text("no folder")
+    summary = place.tick()
+    assert summary["outcome"] == "failed"
+    assert "dvc pull" in summary["reason"]
+    assert place.trained("a") == 0
