@@ -20,7 +20,7 @@ from pipelines import files, shards, tracking
 from pipelines.retrain import tick, turn
 from pipelines.retrain.clone import Clone
 from pipelines.retrain.commands import Commands
-from pipelines.retrain.outcome import Outcome
+from pipelines.retrain.outcome import CommandFailed, Outcome
 from rnn_core.errors import ConfigError
 from tests.pipelines.retrain import small
 from tests.pipelines.retrain.small import Place, git
@@ -111,6 +111,26 @@ def test_a_branch_that_may_not_be_pushed_is_pushed_once_it_may(place: Place) -> 
     hook.unlink()
     assert place.tick()["outcome"] == "done"
     assert git(place.origin, "rev-parse", "retrain/sample") == summary["state"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "outcome", "status", "reproduced"), [("pull", "failed", 1, False), ("push", "not_stored", 6, True)]
+)
+def test_a_dvc_remote_whose_token_has_expired(place: Place, monkeypatch, verb, outcome, status, reproduced) -> None:
+    place.without_dvc("Running stage 'train@a':")
+
+    def refuses(_commands: Commands, _folder: Path, *arguments: str) -> None:
+        if arguments[0] == verb:
+            raise CommandFailed(f"dvc {verb}: ERROR: 403, the token has expired")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "remote_address", lambda: str(place.folder / "remote"))
+        patch.setattr(Commands, "dvc", refuses)
+        summary = place.tick()
+    assert (summary["outcome"], summary["status"]) == (outcome, status)
+    assert "403, the token has expired" in summary["reason"]
+    assert bool(summary["stages"]["ran"]) == reproduced, "without its data nothing is trained anew"
+    works(place)
 
 
 def test_what_the_branch_holds_is_taken_up_in_another_folder_unless_the_revision_changed_it(place: Place) -> None:

@@ -33,11 +33,3 @@ def test_ticks_run_what_changed_and_leave_their_state_on_a_branch(place: Place, 
     told = place.server.ticks[elsewhere["tick"]]
     assert (told.status, told.metrics["stages/ran"], told.metrics["core_seconds"]) == ("FAILED", 2, 12)
     assert told.trainings == [("sample/b", elsewhere["trainings"][0])]
-
-
-def test_a_dvc_remote_that_refuses_ends_the_tick_before_anything_is_trained(place: Place) -> None:
-    (place.folder / "remote").write_text("no folder")
-    summary = place.tick()
-    assert summary["outcome"] == "failed"
-    assert "dvc pull" in summary["reason"]
-    assert place.trained("a") == 0
