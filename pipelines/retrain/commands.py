@@ -15,9 +15,9 @@ from pipelines.retrain import environment
 from pipelines.retrain.outcome import CommandFailed, Overdue, Stopped
 
 LOOK_SECONDS = 0.1
-ENDING = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
-"""What ends a group, and the seconds that it is given: as a person would with Ctrl-C, so that stages put things in
-order; then less kindly."""
+ENDING = ((signal.SIGINT, 15.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
+"""What ends a group, and the seconds that it is given: as a person would with Ctrl-C, so that a stage puts things in
+order; then less kindly, as DVC goes on to the next stage after that."""
 
 
 class Commands:
@@ -117,20 +117,28 @@ def signals() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def end_group(group: int, gone: Callable[[], bool]) -> None:
-    """End a process group, kindly first.
-
-    Args:
-        gone: whether it has.
-    """
+def end_group(group: int) -> None:
+    """End all processes of a group, kindly first."""
     for number, seconds in ENDING:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, number)
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if gone():
-                return
+        while members(group):
+            if time.monotonic() > until:
+                break
             time.sleep(LOOK_SECONDS)
+
+
+def members(group: int) -> list[int]:
+    """Processes of a group that are alive; one that has ended and that nobody has asked for is not."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                state, _, number = (entry / "stat").read_text().rpartition(") ")[2].split()[:3]
+                if int(number) == group and state != "Z":
+                    found.append(int(entry.name))
+    return found
 
 
 @contextlib.contextmanager
@@ -140,7 +148,8 @@ def _ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
         yield
     finally:
         if process.poll() is None:
-            end_group(process.pid, lambda: process.poll() is not None)
+            end_group(process.pid)
+            process.wait()
 
 
 def _show(said: BinaryIO) -> None:

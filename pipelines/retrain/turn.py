@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pipelines import locks
-from pipelines.retrain.commands import end_group
+from pipelines.retrain.commands import end_group, members
 from pipelines.retrain.settings import WhenBusy
 
 REPLACE_SECONDS = 120.0
@@ -71,9 +71,8 @@ def _replace(path: Path, who: str) -> None:
         return
     if _has_open(facts["process"], path):
         os.kill(facts["process"], signal.SIGTERM)
-    elif facts["group"] is not None and _members(facts["group"], path):
-        group = facts["group"]
-        end_group(group, lambda: not _members(group, path))
+    elif facts["group"] is not None and any(_has_open(one, path) for one in members(facts["group"])):
+        end_group(facts["group"])
 
 
 def _facts(who: str) -> dict[str, Any]:
@@ -92,15 +91,3 @@ def _has_open(process: int, path: Path) -> bool:
                 if os.path.samestat(descriptor.stat(), wanted):
                     return True
     return False
-
-
-def _members(group: int, path: Path) -> list[int]:
-    """Processes of a group that hold the lock."""
-    ids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-    return [one for one in ids if _group(one) == group and _has_open(one, path)]
-
-
-def _group(process: int) -> int | None:
-    with contextlib.suppress(OSError):
-        return os.getpgid(process)
-    return None
