@@ -29,6 +29,11 @@ def params_file(suite: str) -> Path:
     return root() / ("params.yaml" if suite == "sample" else f"pipelines/suites/{suite}/params.yaml")
 
 
+def stages_file(suite: str) -> Path:
+    """The suite's dvc.yaml; its dvc.lock lies beside it."""
+    return params_file(suite).with_name("dvc.yaml")
+
+
 def raw(suite: str, block: str) -> Path:
     """What `fetch` leaves: original files, unpacked; for samples also `limits.json`."""
     return root() / "data/raw" / suite / block

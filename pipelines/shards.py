@@ -86,7 +86,7 @@ def push(suite: str, block: str) -> None:
     Raises:
         DataError: DVC cannot.
     """
-    target = f"{paths.params_file(suite).with_name('dvc.yaml').relative_to(paths.root())}:preprocess@{block}"
+    target = f"{paths.stages_file(suite).relative_to(paths.root())}:preprocess@{block}"
     command = [sys.executable, "-m", "dvc", "push", "-q", target]
     done = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True)
     if done.returncode:

@@ -14,8 +14,19 @@ mlflow is imported at the first `connect`: it takes a second, and most processes
 
 from pipelines.tracking import environment
 from pipelines.tracking.environment import TrackingError, uri
-from pipelines.tracking.evaluation import CHALLENGER, CHAMPION, PREVIOUS, Card, Evaluation, Ruling
+from pipelines.tracking.evaluation import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    Card,
+    Evaluation,
+    Registration,
+    Ruling,
+    Standing,
+    Version,
+)
 from pipelines.tracking.live import Live
+from pipelines.tracking.tick import Tick
 from pipelines.tracking.tracker import Tracker, connect, load, settle
 
 __all__ = [
@@ -25,9 +36,13 @@ __all__ = [
     "Card",
     "Evaluation",
     "Live",
+    "Registration",
     "Ruling",
+    "Standing",
+    "Tick",
     "Tracker",
     "TrackingError",
+    "Version",
     "connect",
     "load",
     "settle",

@@ -43,6 +43,38 @@ class Registered:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Version:
+    """A model version, as it tells of itself."""
+
+    number: int
+    score: float | None
+    why: str | None
+    """It is the champion or not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """A version among all that are registered."""
+
+    name: str
+    version: int
+    run_id: str
+    training_id: str
+    digest: str
+    """Of the network's files."""
+    superseded: bool
+    """Judged, not the newest, and no alias names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A block's model; None where there is no such version."""
+
+    champion: Version | None
+    newest: Version | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """What a version tells of itself, beside why it is the champion or not."""
 

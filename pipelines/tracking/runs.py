@@ -56,7 +56,7 @@ def ensure(client: MlflowClient, uri: str, training: Training) -> Run:
         tags[MLFLOW_PARENT_RUN_ID] = ensure(client, uri, training.parent).info.run_id
     with environment.lock():
         run = find(client, training) or client.create_run(
-            _experiment(client, uri, training), training.time("started"), tags, training.name
+            experiment(client, uri, training.experiment), training.time("started"), tags, training.name
         )
     if late := [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]:
         client.log_batch(run.info.run_id, tags=late)
@@ -161,13 +161,13 @@ def _tags(training: Training) -> dict[str, str]:
     return tags
 
 
-def _experiment(client: MlflowClient, uri: str, training: Training) -> str:
-    """Id of the experiment `<suite>/<block>`; one that somebody deleted comes back, mlflow keeps its name taken."""
-    found = client.get_experiment_by_name(training.experiment)
+def experiment(client: MlflowClient, uri: str, name: str) -> str:
+    """Id of the experiment, made where there is none; one that somebody deleted comes back: its name stays taken."""
+    found = client.get_experiment_by_name(name)
     if found is None:
-        place = None if environment.is_server(uri) else (environment.artifacts(uri) / training.experiment).as_uri()
+        place = None if environment.is_server(uri) else (environment.artifacts(uri) / name).as_uri()
         tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens it in its model-training mode
-        return str(client.create_experiment(training.experiment, place, tags))
+        return str(client.create_experiment(name, place, tags))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)

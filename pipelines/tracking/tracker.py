@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pipelines.tracking import environment, open_runs, spool
 from pipelines.tracking.environment import TrackingError
-from pipelines.tracking.evaluation import Card, Evaluation, Registered, Ruling
+from pipelines.tracking.evaluation import Card, Evaluation, Registered, Registration, Ruling, Standing
 from pipelines.tracking.spool import Sent
+from pipelines.tracking.tick import Tick
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -150,6 +151,41 @@ class Tracker:
 
         with _reaching(self.uri):
             return aliases.roll_back(self.client, suite, block)
+
+    def tick(self, told: Tick) -> str:
+        """A tick of scheduled retraining as a run, parent of what it trained. Returns its id."""
+        from pipelines.tracking import ticks
+
+        with _reaching(self.uri):
+            return ticks.send(self.client, self.uri, told)
+
+    def standing(self, suite: str, block: str) -> Standing:
+        """Champion and newest version of a block's model."""
+        from pipelines.tracking import ticks
+
+        with _reaching(self.uri):
+            return ticks.standing(self.client, suite, block)
+
+    def registered(self) -> list[Registration]:
+        """All versions of all our models."""
+        from pipelines.tracking import retention
+
+        with _reaching(self.uri):
+            return retention.registered(self.client)
+
+    def remove(self, gone: Registration) -> None:
+        """A version and its files, unless an alias has come to it meanwhile."""
+        from pipelines.tracking import retention
+
+        with _reaching(self.uri):
+            retention.remove(self.client, self.uri, gone)
+
+    def has(self, folder: Path) -> bool:
+        """Whether the server has all that a training's folder tells of it, and its end."""
+        from pipelines.tracking import retention
+
+        with _reaching(self.uri):
+            return retention.has(self.client, spool.read(folder))
 
     def compared(self, address: str, metrics: dict[tuple[str, str], str]) -> "list[Compared]":
         """Where the pages at `address` compare the runs of each (suite, block), by its deciding metric."""
