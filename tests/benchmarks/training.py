@@ -54,6 +54,7 @@ def language_model_folder(folder: Path, *, updates: int, lanes: int, window: int
             writer.write(arrow.to_batch([row], "language_model"))
     words = [f"w{number}" for number in range(vocabulary)]
     files.write_json(folder / "sidecar.json", {"words": words, "level": "word", "unk": 0, "eos": 1})
+    files.write_json(folder / "summary.json", {"digest": "d"})
     return folder
 
 
