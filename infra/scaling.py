@@ -136,8 +136,11 @@ def expected_maximum(draw: Draw, workers: int, rounds: int = ROUNDS) -> float:
 
 
 def varying(jitter: float) -> Draw:
-    """A worker's own part with a mean of 1 and this standard deviation. Assumed: its logarithm varies normally, for each
-    worker and update by itself; a machine that is always slow is not in it (`train/slowest_worker` finds that one)."""
+    """A worker's own part with a mean of 1 and this standard deviation.
+
+    Assumed: its logarithm varies normally, for each worker and update by itself. A machine that is always slow is not
+    in it; `train/slowest_worker` finds that one.
+    """
     sigma = math.sqrt(math.log1p(jitter**2))
     return lambda random, count: random.lognormal(-(sigma**2) / 2, sigma, count)
 

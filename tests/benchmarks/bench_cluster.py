@@ -21,6 +21,7 @@ from tests.benchmarks import corpora, paired, training, turns
 from tests.benchmarks.paired import figures
 from tests.pipelines import small_training as small
 
+pytestmark = pytest.mark.timeout(3600)
 WORKERS = 2
 GLOO = "torch.distributed, gloo"
 UPDATES = 1500
