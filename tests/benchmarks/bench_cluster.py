@@ -38,6 +38,13 @@ MEDIAN_OF_DIFFERENCES = 0.954
 QUIET = {"checkpoint_steps": 10**9, "point_steps": 10**9}
 
 
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Of the trainings; those that stand still between rounds write a state where a case asks for one, and never else."""
+    monkeypatch.setenv("RNN_CHECKPOINT_SECONDS", str(10**9))
+    return monkeypatch
+
+
 @pytest.mark.parametrize("launcher", [pytest.param("torchrun", id="cluster/ray")])
 def test_ray(compare: Any, record: Any, tmp_path: Path, launcher: str) -> None:
     settings = params.block("sample", "language_model").trainings[0]
@@ -69,7 +76,7 @@ def test_ray(compare: Any, record: Any, tmp_path: Path, launcher: str) -> None:
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=f"cluster/weak/{name}") for name, case in WEAK.items()])
-def test_weak(compare: Any, record: Any, tmp_path: Path, case: tuple[int, int, int, int]) -> None:
+def test_weak(compare: Any, record: Any, tmp_path: Path, environment: Any, case: tuple[int, int, int, int]) -> None:
     window, lanes, hidden_size, updates = case
     both = language_model(tmp_path / "both", window, lanes * WORKERS, hidden_size)
     each = [language_model(tmp_path / f"alone-{n}", window, lanes, hidden_size) for n in range(WORKERS)]
@@ -96,12 +103,12 @@ def test_weak(compare: Any, record: Any, tmp_path: Path, case: tuple[int, int, i
 @pytest.mark.parametrize(
     "storage", [pytest.param(False, id="cluster/checkpoint"), pytest.param(True, id="cluster/checkpoint/storage")]
 )
-def test_checkpoint(compare: Any, record: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: bool) -> None:
+def test_checkpoint(compare: Any, record: Any, tmp_path: Path, environment: Any, storage: bool) -> None:
     window, lanes, hidden_size, _ = WEAK["35x20x512"]
     path = language_model(tmp_path / "job", window, lanes * WORKERS, hidden_size)
     if storage:
-        monkeypatch.setenv("RNN_STORAGE", str(tmp_path / "storage"))
-        monkeypatch.setenv("RNN_NODE_FOLDER", str(tmp_path / "node"))
+        environment.setenv("RNN_STORAGE", str(tmp_path / "storage"))
+        environment.setenv("RNN_NODE_FOLDER", str(tmp_path / "node"))
     with turns.together(path, CHECKPOINT_UPDATES, WORKERS) as group:
         pairs = compare(functools.partial(_round, group, True), functools.partial(_round, group, False))
     written = list(tmp_path.rglob("step-*/state.json"))

@@ -135,7 +135,10 @@ def test_products_of_a_layer_are_counted() -> None:
     assert sorted(calls) == sorted([*once, *each_step * 7])
 
 
-def test_trainings_stand_still_between_rounds_and_leave_a_state_when_they_are_asked_to(tmp_path: Path) -> None:
+def test_trainings_stand_still_between_rounds_and_leave_a_state_when_they_are_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RNN_CHECKPOINT_SECONDS", str(10**9))
     data = small.write_data(tmp_path / "data")
     path = small.write_job(tmp_path / "job", data, checkpoint_steps=10**6)
     states = path / "training/state"
