@@ -40,7 +40,7 @@ QUIET = {"checkpoint_steps": 10**9, "point_steps": 10**9}
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Of the trainings; those that stand still between rounds write a state where a case asks for one, and never else."""
+    """Of the trainings; a state is written where a case asks for one, and never else."""
     monkeypatch.setenv("RNN_CHECKPOINT_SECONDS", str(10**9))
     return monkeypatch
 
