@@ -58,7 +58,7 @@ def test_ray(compare: Any, record: Any, tmp_path: Path, launcher: str) -> None:
 
     def whole(**by: bool) -> float:
         """A training from its start to its end; updates a second of it, without the start of its workers."""
-        path = small.write_job(tmp_path / f"job-{next(number)}", data, settings.model, **train)
+        path = small.write_job(tmp_path / f"job-{next(number)}", data, model=settings.model, **train)
         with small.Running(path, WORKERS, **by) as running:
             running.finish(AT_MOST)
         computed.append(small.numbers(points.read(path / "training")))
@@ -172,7 +172,7 @@ def language_model(path: Path, window: int, lanes: int, hidden_size: int) -> Pat
     model = small.MODEL | {"embedding_size": hidden_size, "hidden_size": hidden_size, "tie": True}
     model |= {"input_dropout": 0.0, "dropout": 0.0}
     train = {"lanes": lanes, "window": window, "k2": window, **FOR_EVER, **QUIET}
-    return small.write_job(path / "job", data, model, **train)
+    return small.write_job(path / "job", data, model=model, **train)
 
 
 def shape(window: int, lanes: int, hidden_size: int) -> dict[str, int]:
