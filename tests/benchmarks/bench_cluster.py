@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from pipelines import cluster, files, params, points
@@ -142,10 +143,11 @@ def test_killed(compare: Any, record: Any, tmp_path: Path, monkeypatch: pytest.M
             starts.append(time.perf_counter() - began)
             running.wait_until(lambda: list((path / "training/state").glob("step-*/state.json")))
             (driver,) = running.processes
-            victim = small.workers_of(driver.pid)[-1]
-            os.kill(victim, signal.SIGKILL)
+            before = small.workers_of(driver.pid)
+            os.kill(before[-1], signal.SIGKILL)
             died = time.perf_counter()
-            running.points()
+            # Until then another of them may still end its update.
+            running.wait_until(lambda: not any(map(psutil.pid_exists, before)))
             step = running.points()[-1]["step"]
             running.wait_for(step + 1)
             return time.perf_counter() - died
