@@ -127,7 +127,7 @@ def test_checkpoint(compare: Any, record: Any, tmp_path: Path, environment: Any,
     )
 
 
-@pytest.mark.parametrize("launcher", [pytest.param("ray", id="cluster/killed")])
+@pytest.mark.parametrize("launcher", [pytest.param("Ray Train", id="cluster/killed")])
 def test_killed(compare: Any, record: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str) -> None:
     """Updates since the last state, which are computed again, come on top: here there are next to none."""
     monkeypatch.setenv("RNN_CHECKPOINT_SECONDS", "1")
@@ -138,7 +138,7 @@ def test_killed(compare: Any, record: Any, tmp_path: Path, monkeypatch: pytest.M
     def killed() -> float:
         path = small.write_job(tmp_path / f"job-{next(number)}", data, **FOR_EVER)
         began = time.perf_counter()
-        with small.Running(path, WORKERS, ray=launcher == "ray") as running:
+        with small.Running(path, WORKERS, ray=True) as running:
             running.wait_for(1)
             starts.append(time.perf_counter() - began)
             running.wait_until(lambda: list((path / "training/state").glob("step-*/state.json")))
@@ -159,7 +159,7 @@ def test_killed(compare: Any, record: Any, tmp_path: Path, monkeypatch: pytest.M
     record(
         figures(deaths, starts, "s", [start / death for death, start in zip(deaths, starts, strict=True)]),
         shape={"T": small.TRAIN["window"], "H": small.MODEL["hidden_size"]},
-        path="Ray Train",
+        path=launcher,
         alternative="from a start by hand to the first update",
         threads=WORKERS,
     )
