@@ -19,7 +19,8 @@ from rnn_core.errors import DataError
 FILE = Path("tests/benchmarks/results.json")
 """Below the root."""
 MARKERS = ("<!-- performance:begin -->", "<!-- performance:end -->")
-SIZES = ("T", "B", "H", "V", "directions")
+SIZES = ("T", "B", "H", "V", "directions", "P", "workers")
+"""P: parameters; of several workers, B is of each."""
 NO_FIGURES = "No figures yet."
 GROUPS = {
     "layer": "One layer, forward and backward, dense inputs as wide as the layer; `lstm`: with sequences of a mean of "
@@ -34,6 +35,12 @@ GROUPS = {
     "memory": "Most memory that a training step takes, beside what was there before",
     "tracking": "A training of some seconds with tracking, beside itself without: what it takes more, and that as a "
     "share; `training`: of its own time, `whole`: with the end, when the driver waits for the last points to arrive",
+    "cluster": "Two workers of one thread each. `ray`: beside the same training function started by torchrun; `weak`: "
+    "a language model with as many lanes for each worker, beside two that train alone at the same time, and of an "
+    "update the shares of communication, of the sums over the workers without waiting for each other (`sum`), and by "
+    "how much a worker's own part of it varies (`jitter`); `checkpoint`: what a training state takes from the "
+    "training, as a share of the default interval; `killed`: from the death of a worker to the next update, beside a "
+    "start by hand",
     "scan": "Cells that are trained by parallel scan, beside their own loop over the steps",
     "scan-vs-gru": "The same cells beside our GRU of the same width",
     "predict": "Answers of the sample suite's tagger to raw sentences of the lengths of UD English EWT: one at a time, "

@@ -8,6 +8,7 @@ a run of some cases leaves those of the others; `make readme` makes the README's
 
 import argparse
 import os
+import signal
 import sys
 
 import pytest
@@ -21,6 +22,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=8.0, help="to spend on a case, though never under 7 rounds")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of both sides; all cores")
     arguments = parser.parse_args()
+    # Whoever ends this ends what it has started: the cases' contexts do so.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     harness = Harness(arguments.cases, arguments.seconds, arguments.threads)
     options = ["-v", "--no-header", "--benchmark-quiet", "-o", "python_files=bench_*.py"]
     return pytest.main([str(FOLDER), *options], plugins=[harness])

@@ -21,9 +21,8 @@ import pytest
 
 from pipelines import files, params, tracking, ui, versions, worker
 from pipelines.job import Job
-from rnn_core import arrow
 from tests import slow_proxy
-from tests.benchmarks import corpora, paired
+from tests.benchmarks import paired, training
 from tests.benchmarks.paired import Work
 
 VOCABULARY = 200
@@ -32,19 +31,6 @@ STEPS = 1500
 SLOW_SECONDS = 2.0
 GONE_SECONDS = 3.0
 Around = contextlib.AbstractContextManager[None]
-
-
-def data(folder: Path, lanes: int, window: int) -> Path:
-    """An Arrow folder of a language model."""
-    folder.mkdir()
-    sizes = {"train": STEPS * lanes * window + 1, "validation": 20 * lanes * window + 1}
-    for split, size in sizes.items():
-        with arrow.Writer(folder, split, "language_model", {}) as writer:
-            row = {"tokens": corpora.tokens(size) % VOCABULARY, "first": True}
-            writer.write(arrow.to_batch([row], "language_model"))
-    words = [f"w{number}" for number in range(VOCABULARY)]
-    files.write_json(folder / "sidecar.json", {"words": words, "level": "word", "unk": 0, "eos": 1})
-    return folder
 
 
 def job(folder: Path, threads: int) -> Job:
@@ -147,7 +133,9 @@ def test_tracking(
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     one = job(tmp_path, threads)
-    data(one.arrow, one.train.lanes, one.train.window)
+    training.language_model_folder(
+        one.arrow, updates=STEPS, lanes=one.train.lanes, window=one.train.window, vocabulary=VOCABULARY
+    )
     tracking.connect()  # makes the store
     around, path = SITUATIONS[situation]
     took: list[float] = []

@@ -73,10 +73,9 @@ class Harness:
                 shape=shape,
                 path=path,
                 alternative=alternative,
-                threads=self.threads,
                 processor=processor(),
                 revision=_revision(),
-                **({"dtype": "float32", "device": "cpu", "compiler": False} | about),
+                **({"dtype": "float32", "device": "cpu", "compiler": False, "threads": self.threads} | about),
             )
             performance.write(RESULTS, entry)
             self.measured.append(entry)

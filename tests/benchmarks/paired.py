@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LEAST_ROUNDS, MOST_ROUNDS = 7, 101
+END_SECONDS = 30
+"""How long a process may take to end by itself."""
 
 Work = Callable[[], float]
 """Does a piece of work and says how much it was, in the unit of the case."""
@@ -24,20 +26,30 @@ def elsewhere(make: Callable[..., Work], *arguments: Any) -> Iterator[Work]:
 
     Between two rounds it waits and takes no time.
     """
+    with served(_serve, make, arguments) as pipe:
+
+        def work() -> float:
+            pipe.send(None)
+            return pipe.recv()
+
+        yield work
+
+
+@contextlib.contextmanager
+def served(serve: Callable[..., None], *arguments: Any) -> Iterator[Any]:
+    """Our end of a pipe to a process of its own that runs `serve(<its end>, *arguments)`, and is to return when ours is
+    closed; one that does not is killed."""
     processes = multiprocessing.get_context("spawn")
     ours, theirs = processes.Pipe()
-    process = processes.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+    process = processes.Process(target=serve, args=(theirs, *arguments), daemon=True)
     process.start()
     theirs.close()
-
-    def work() -> float:
-        ours.send(None)
-        return ours.recv()
-
     try:
-        yield work
+        yield ours
     finally:
         ours.close()
+        process.join(END_SECONDS)
+        process.kill()
         process.join()
 
 

@@ -1,6 +1,7 @@
 """The benchmarks' own parts, small: no clock decides here. The cases themselves run by `make bench` alone."""
 
 import importlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
-from pipelines import performance
+from pipelines import performance, points
 from rnn_core.lanes import Pack, Stream
-from tests.benchmarks import bench_step, bench_varlen, cases, corpora, paired, plain, products, training
+from tests.benchmarks import bench_step, bench_varlen, cases, corpora, paired, plain, products, training, turns
 from tests.benchmarks.harness import FOLDER
+from tests.pipelines import small_training as small
 
 
 class Benchmark:
@@ -130,3 +133,45 @@ def test_products_of_a_layer_are_counted() -> None:
         run()
     once, each_step = [(12, 21), (5, 21), (5, 12), (4, 12)], [(3, 12), (3, 4)]
     assert sorted(calls) == sorted([*once, *each_step * 7])
+
+
+def test_trainings_stand_still_between_rounds_and_leave_a_state_when_they_are_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RNN_CHECKPOINT_SECONDS", str(10**9))
+    data = small.write_data(tmp_path / "data")
+    path = small.write_job(tmp_path / "job", data, checkpoint_steps=10**6)
+    states = path / "training/state"
+    with turns.together(path, 3, workers=2) as side:
+        for save in (False, True, False):
+            side.go(save)
+            assert (list(states.glob("step-*")) != []) <= (len(side.rounds) > 1)
+        own_WN, sums_WN = side.seconds()
+    assert own_WN.shape == sums_WN.shape == (2, 6)
+    assert (own_WN > 0).all()
+    assert (sums_WN > 0).all()
+    steps = [point["step"] for point in points.read(path / "training")]
+    assert steps == list(range(1, 10)), "three rounds of three updates, and the one that is held at its sum"
+    assert [folder.name for folder in states.glob("step-*")] == ["step-00000004"]
+
+
+def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paired, "END_SECONDS", 0.1)
+    with paired.served(_never_ends) as pipe:
+        number = pipe.recv()
+    assert not psutil.pid_exists(number)
+
+
+def _never_ends(pipe: Any) -> None:
+    pipe.send(os.getpid())
+    time.sleep(600)
+
+
+def test_torchs_launcher_trains_the_same(tmp_path: Path) -> None:
+    data = small.write_data(tmp_path / "data")
+    path, alone = (small.write_job(tmp_path / name, data, epochs=1, dtype="float64") for name in ("job", "alone"))
+    with small.Running(path, 2, torchrun=True) as running:
+        running.finish()
+    ours, whole = small.losses(points.read(path / "training")), small.losses(small.train(alone, 1))
+    assert len(ours) == small.UPDATES_PER_EPOCH
+    np.testing.assert_allclose(ours, whole, rtol=1e-9)

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipelines import files
 from pipelines.tasks import pos_tagging
 from pipelines.tasks.pos_tagging import Sentence
 from rnn_core import arrow, bptt, networks, optim
 from rnn_core.lanes import Window, Windows
 from rnn_core.models import KINDS, language_model, tagging
 from rnn_core.networks import Network
+from tests.benchmarks import corpora
 
 # Zaremba et al. 2014, medium, without dropout, so that losses can be equal; at his rate of 1, 50 updates make 2e-4 of
 # rounding errors of 1e-7, with a clip that holds always more; at this one 2e-6.
@@ -40,6 +42,20 @@ def language_model_windows(
 ) -> Windows:
     row = {"tokens": tokens, "first": True}
     return _windows(folder, "language_model", [row], lanes=lanes, window=window, carries=True)
+
+
+def language_model_folder(folder: Path, *, updates: int, lanes: int, window: int, vocabulary: int) -> Path:
+    """An Arrow folder of a language model whose epoch has so many updates."""
+    folder.mkdir(parents=True)
+    sizes = {"train": updates * lanes * window + 1, "validation": 20 * lanes * window + 1}
+    for split, size in sizes.items():
+        with arrow.Writer(folder, split, "language_model", {}) as writer:
+            row = {"tokens": corpora.tokens(size) % vocabulary, "first": True}
+            writer.write(arrow.to_batch([row], "language_model"))
+    words = [f"w{number}" for number in range(vocabulary)]
+    files.write_json(folder / "sidecar.json", {"words": words, "level": "word", "unk": 0, "eos": 1})
+    files.write_json(folder / "summary.json", {"digest": "d"})
+    return folder
 
 
 def columns(tokens: NDArray[np.int32], lanes: int = LANES) -> torch.Tensor:

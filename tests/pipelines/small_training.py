@@ -2,6 +2,7 @@
 
 python -m tests.pipelines.small_training JOB RANK WORKERS MEETING      one worker, as `launch` starts it
 python -m tests.pipelines.small_training JOB ray WORKERS -             a driver with Ray's workers
+python -m tests.pipelines.small_training JOB torchrun WORKERS MEETING  one worker, as torch.distributed.run starts it
 """
 
 import os
@@ -13,6 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -77,13 +79,13 @@ def write_data(folder: Path) -> Path:
     return folder
 
 
-def write_job(path: Path, data: Path, shards: Shards | None = None, **train: object) -> Path:
+def write_job(
+    path: Path, data: Path, shards: Shards | None = None, *, model: Mapping[str, Any] = MODEL, **train: object
+) -> Path:
     """A job as a file beside its training's folder."""
     path.mkdir(parents=True)
-    files.write_json(
-        path / "job.json",
-        {"arrow": str(data), "train": TRAIN | train, "shards": None if shards is None else asdict(shards)},
-    )
+    written = {"arrow": str(data), "model": model, "train": TRAIN | train}
+    files.write_json(path / "job.json", written | {"shards": None if shards is None else asdict(shards)})
     return path
 
 
@@ -95,7 +97,7 @@ def job_of(path: Path) -> Job:
         folder=path / "training",
         arrow=Path(written["arrow"]),
         task="language_model",
-        model=MODEL,
+        model=written["model"],
         train=params.from_mapping(params.Train, written["train"], "train"),
         metric="perplexity",
         key="key",
@@ -118,6 +120,7 @@ class Running:
         ray: bool = False,
         within: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
+        torchrun: bool = False,
     ):
         """
         Args:
@@ -125,7 +128,8 @@ class Running:
             variables: of the environment there.
         """
         meeting = path / f"meeting-{uuid.uuid4().hex}"
-        ranks = ["ray"] if ray else [str(rank) for rank in range(int(workers))]
+        ranks = ["ray"] if ray else ["torchrun"] if torchrun else [str(rank) for rank in range(int(workers))]
+        begun_with = [*within, *(_torchrun(int(workers), meeting) if torchrun else [])]
         environment = dict(variables or os.environ) | {
             "OMP_NUM_THREADS": "1",
             "RNN_WORKERS": str(workers),
@@ -134,7 +138,7 @@ class Running:
         self.path, self._tail, self._seen = path, Tail(path / "training"), []
         self.processes = [
             subprocess.Popen(
-                [*within, sys.executable, "-m", __name__, str(path), rank, str(workers), str(meeting)],
+                [*begun_with, sys.executable, "-m", __name__, str(path), rank, str(workers), str(meeting)],
                 env=environment,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -149,7 +153,7 @@ class Running:
     def __exit__(self, *_: object) -> None:
         for process in self.processes:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                end(process.pid)
             process.communicate()
 
     def wait_for(self, step: int) -> None:
@@ -226,17 +230,37 @@ def main() -> None:
         with kept.Following(followers), cluster.joined(resources):
             cluster.run(worker.train_all, [job], name="small", storage=Path(path) / "ray", resources=resources)
         return
-    if int(workers) > 1:
+    join(int(os.environ["RANK"] if rank == "torchrun" else rank), int(workers), meeting)
+    worker.train_all([job], "cpu")
+
+
+def join(rank: int, workers: int, meeting: str) -> None:
+    """This process becomes one worker of a group that meets in a file."""
+    if workers > 1:
         import torch.distributed as dist
 
-        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=int(rank), world_size=int(workers))
-    worker.train_all([job], "cpu")
+        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=workers)
+
+
+def _torchrun(workers: int, meeting: Path) -> list[str]:
+    """What a command is begun with, to be started by torch's own launcher; it meets in a file, and nothing listens."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=1", f"--nproc-per-node={workers}"]
+    command += ["--rdzv-backend=c10d", f"--rdzv-endpoint={meeting}-launcher", "--rdzv-conf=store_type=file"]
+    return [*command, "--local-addr=127.0.0.1", "--no-python"]
 
 
 def below(driver: int) -> list[psutil.Process]:
     """A driver's whole family: Ray's processes, its workers among them."""
     parent = psutil.Process(driver)
     return [parent, *parent.children(recursive=True)]
+
+
+def end(driver: int) -> None:
+    """SIGKILL on a driver's whole family, whichever sessions its processes are in."""
+    with suppress(psutil.NoSuchProcess):
+        for process in below(driver):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def workers_of(driver: int) -> list[int]:
