@@ -34,10 +34,18 @@ set +a
 echo "tick: $(date -u +%Y-%m-%dT%H:%M:%SZ), $RETRAIN_SUITE of $RETRAIN_REVISION"
 cd "$root"
 export PATH="$root/.venv/bin:$PATH"
-status=0
 python -m pipelines.retrain --repository "$RETRAIN_REPOSITORY" --revision "$RETRAIN_REVISION" --work "$RETRAIN_WORK" \
     --suite "$RETRAIN_SUITE" --when-busy "${RETRAIN_WHEN_BUSY:-leave}" --hours "${RETRAIN_HOURS:-10}" \
-    ${RETRAIN_BLOCK:+--block "$RETRAIN_BLOCK"} || status=$?
+    ${RETRAIN_BLOCK:+--block "$RETRAIN_BLOCK"} &
+retraining=$!
+# Whoever ends the tick ends retraining, in good order: it is waited for.
+trap 'kill "$retraining"' TERM INT
+status=0
+wait "$retraining" || status=$?
+while kill -0 "$retraining" 2> /dev/null; do
+    status=0
+    wait "$retraining" || status=$?
+done
 echo "tick: $(date -u +%Y-%m-%dT%H:%M:%SZ), ended with status $status"
 
 # For node_exporter's textfile collector: when a tick last went well.
