@@ -34,9 +34,13 @@ set +a
 echo "tick: $(date -u +%Y-%m-%dT%H:%M:%SZ), $RETRAIN_SUITE of $RETRAIN_REVISION"
 cd "$root"
 export PATH="$root/.venv/bin:$PATH"
-python -m pipelines.retrain --repository "$RETRAIN_REPOSITORY" --revision "$RETRAIN_REVISION" --work "$RETRAIN_WORK" \
-    --suite "$RETRAIN_SUITE" --when-busy "${RETRAIN_WHEN_BUSY:-leave}" --hours "${RETRAIN_HOURS:-10}" \
-    ${RETRAIN_BLOCK:+--block "$RETRAIN_BLOCK"} &
+set -- --repository "$RETRAIN_REPOSITORY" --revision "$RETRAIN_REVISION" --work "$RETRAIN_WORK" --suite "$RETRAIN_SUITE" \
+    --when-busy "${RETRAIN_WHEN_BUSY:-leave}" --hours "${RETRAIN_HOURS:-10}" ${RETRAIN_BLOCK:+--block "$RETRAIN_BLOCK"}
+if [ -n "${RETRAIN_JOB_SERVER:-}" ]; then
+    python -m infra.jobs.ray.submit --address "$RETRAIN_JOB_SERVER" -- "$@" &
+else
+    python -m pipelines.retrain "$@" &
+fi
 retraining=$!
 # Whoever ends the tick ends retraining, in good order: it is waited for.
 trap 'kill "$retraining"' TERM INT
