@@ -67,7 +67,7 @@ def check(installed: dict[str, str], lock: dict[str, str], device: str) -> None:
     others = {name: version.partition("+")[0] for name, version in installed.items() if name not in cuda}
     wrong = [f"{n} {v}" for n, v in others.items() if lock.get(n) != v and n not in ("pip", "setuptools")]
     if wrong:
-        sys.exit(f"error: not as requirements.lock has it: {', '.join(sorted(wrong))}; `make lock` brings it up to date")
+        sys.exit(f"error: requirements.lock has not: {', '.join(sorted(wrong))}; `make lock` brings it up to date")
     if device == "cpu" and cuda:
         sys.exit(
             f"error: --device cpu: torch brought {len(cuda)} CUDA libraries ({cuda[0]}, ...); name the index of its "
@@ -84,7 +84,9 @@ def normal(name: str) -> str:
 def compiled(python: Path) -> None:
     command = [str(python), "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     # Some packages ship templates and files of other versions that are no Python; nobody imports them.
-    subprocess.run([*command, str(python.parent.parent / "lib")], check=False, env={**os.environ, "PYTHONHASHSEED": "0"})
+    subprocess.run(
+        [*command, str(python.parent.parent / "lib")], check=False, env={**os.environ, "PYTHONHASHSEED": "0"}
+    )
 
 
 if __name__ == "__main__":
