@@ -2,7 +2,7 @@
 
 import copy
 import re
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import jsonschema
@@ -23,16 +23,23 @@ RAY_PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "metrics": 
 def check_core(item: dict[str, Any]) -> None:
     import kubernetes_validate
 
-    kubernetes_validate.validate(item, VERSION, strict=True)
+    try:
+        kubernetes_validate.validate(item, VERSION, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        raise jsonschema.ValidationError(str(error)) from error
 
 
 def check_ray(item: dict[str, Any]) -> None:
     if not SCHEMAS.is_dir():
         pytest.skip(f"no schemas of KubeRay in {SCHEMAS}")
-    definition = yaml.load((SCHEMAS / OF_RAY[item["kind"]]).read_text(), Loader=yaml.CSafeLoader)
-    version = item["apiVersion"].rpartition("/")[2]
+    of_schema(item["kind"], item["apiVersion"].rpartition("/")[2]).validate(item)
+
+
+@cache
+def of_schema(kind: str, version: str) -> jsonschema.Draft202012Validator:
+    definition = yaml.load((SCHEMAS / OF_RAY[kind]).read_text(), Loader=yaml.CSafeLoader)
     (schema,) = [v["schema"]["openAPIV3Schema"] for v in definition["spec"]["versions"] if v["name"] == version]
-    jsonschema.Draft202012Validator(strict(schema)).validate(item)
+    return jsonschema.Draft202012Validator(strict(schema))
 
 
 def strict(schema: Any) -> Any:
@@ -75,7 +82,7 @@ def test_an_unknown_field_is_refused(kind: str) -> None:
             if inner is None:
                 continue
             inner["unknownField"] = 1
-            with pytest.raises((jsonschema.ValidationError, ValueError, Exception), match="unknownField"):
+            with pytest.raises(jsonschema.ValidationError, match="unknownField"):
                 check(wrong)
 
 
@@ -142,6 +149,9 @@ def test_secrets_are_named_and_never_written(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_pods_refer_to_is_there(overlay: str) -> None:
     there = {(item["kind"], item["metadata"]["name"]) for item in rendered(overlay)}
+    claims = {
+        c["metadata"]["name"] for item in of_kind(overlay, "StatefulSet") for c in item["spec"]["volumeClaimTemplates"]
+    }
     for name, _, spec in pods(overlay):
         volumes = {volume["name"]: volume for volume in spec["volumes"]}
         for volume in volumes.values():
@@ -151,8 +161,6 @@ def test_what_pods_refer_to_is_there(overlay: str) -> None:
                 assert ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]) in there, name
         if "serviceAccountName" in spec:
             assert ("ServiceAccount", spec["serviceAccountName"]) in there
-        claims = {c["metadata"]["name"] for item in rendered(overlay) for c in item["spec"].get("volumeClaimTemplates", [])
-                  } if overlay == "mlflow" else set()  # fmt: skip
         for container in spec["containers"]:
             mounted = {mount["name"] for mount in container["volumeMounts"]}
             assert mounted <= set(volumes) | claims, name
@@ -229,8 +237,6 @@ def test_time_limits_come_one_after_another(overlay: str) -> None:
 def test_an_account_may_do_what_its_pod_asks_for_and_no_more() -> None:
     (role,) = of_kind("cpu-small", "Role")
     assert role["rules"] == [{"apiGroups": ["ray.io"], "resources": ["rayjobs"], "verbs": ["create", "get"]}]
-    source = (INFRA / "jobs/kubernetes/tick.py").read_text()
-    assert set(re.findall(r'urlopen|method="(\w+)"', source)) == {""}, "it gets and posts"
 
 
 def test_base_files_are_all_used() -> None:
@@ -238,7 +244,3 @@ def test_base_files_are_all_used() -> None:
         said = kustomization.read_text()
         for path in kustomization.parent.glob("*.yaml"):
             assert path == kustomization or path.name in said, f"{path.relative_to(ROOT)} is applied by nobody"
-
-
-def test_schemas_are_those_of_the_readme() -> None:
-    assert "1.7" in Path(INFRA / "jobs/kubernetes/README.md").read_text(), "the KubeRay that this was checked against"
