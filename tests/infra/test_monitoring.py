@@ -49,11 +49,17 @@ def queries() -> tuple[tuple[str, str], ...]:
 
 
 def named(query: str) -> set[str]:
-    """The metrics that a query reads."""
+    """The metrics that a query reads, from its syntax tree."""
     import promql_parser
 
-    promql_parser.parse(query)
-    return set(re.findall(r"\b(?:ray|rnn|node|kube)_[a-z_]+(?![a-z_]*\))(?=[{\[)\s]|$)", query))
+    left, found = [promql_parser.parse(query)], set()
+    while left:
+        node = left.pop()
+        inner = [getattr(node, part, None) for part in ("expr", "lhs", "rhs", "vector_selector")]
+        left += [part for part in (*inner, *getattr(node, "args", ())) if part is not None]
+        if isinstance(node, promql_parser.VectorSelector):
+            found.add(node.name)
+    return found
 
 
 @pytest.mark.manifests
