@@ -60,8 +60,11 @@ def follow(address: str, job: str) -> int:
     """Print what the job prints until it ends. Returns its driver's exit status.
 
     Raises:
+        ConfigError: it refuses the token.
         DataError: the cluster has not answered for PATIENCE_SECONDS.
     """
+    from ray.exceptions import AuthenticationError
+
     shown, heard = 0, time.monotonic()
     while True:
         try:
@@ -71,6 +74,8 @@ def follow(address: str, job: str) -> int:
             if info.status.is_terminal():
                 return _status(info)
             heard = time.monotonic()
+        except AuthenticationError as error:
+            raise _refused(address, error) from error
         except (OSError, RuntimeError) as error:
             if time.monotonic() - heard > PATIENCE_SECONDS:
                 allowed = "a cluster that answers; the job goes on there, the same command follows it"
@@ -116,11 +121,17 @@ def _client(address: str) -> Any:
 @contextmanager
 def _told(address: str) -> Iterator[None]:
     """What Ray's client says, as an error that names the place."""
+    from ray.exceptions import AuthenticationError
+
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        allowed = "a cluster's job server that answers, with RAY_AUTH_MODE=token and its token in RAY_AUTH_TOKEN_PATH"
-        raise ConfigError(address, _first(error), allowed) from error
+    except (OSError, RuntimeError, AuthenticationError) as error:
+        raise _refused(address, error) from error
+
+
+def _refused(address: str, error: Exception) -> ConfigError:
+    allowed = "a cluster's job server that answers, with RAY_AUTH_MODE=token and its token in RAY_AUTH_TOKEN_PATH"
+    return ConfigError(address, _first(error), allowed)
 
 
 def _first(error: BaseException) -> str:

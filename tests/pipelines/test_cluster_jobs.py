@@ -1,10 +1,20 @@
 """Jobs of a cluster that stands: once a name, a further attempt after a failure, followed through a lost connection."""
 
-from collections.abc import AsyncIterator
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import AuthenticationError
 
 from pipelines.cluster import jobs
 from rnn_core.errors import ConfigError, DataError
@@ -118,6 +128,15 @@ def test_a_job_that_was_stopped(server: Server, capsys: pytest.CaptureFixture[st
     assert "STOPPED: as it is" in capsys.readouterr().out
 
 
+def test_a_token_that_expires_ends_the_following_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(name: str) -> Any:
+        raise AuthenticationError("Authentication failed: expired")
+
+    monkeypatch.setattr(server, "get_job_info", refused)
+    with pytest.raises(ConfigError, match="expired"):
+        jobs.follow(ADDRESS, "retrain-1")
+
+
 def test_a_cluster_that_stays_away_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(name: str) -> Any:
         raise ConnectionError("gone")
@@ -126,3 +145,88 @@ def test_a_cluster_that_stays_away_is_given_up(server: Server, monkeypatch: pyte
     monkeypatch.setattr(jobs, "PATIENCE_SECONDS", 0.0)
     with pytest.raises(DataError, match="gone"):
         jobs.follow(ADDRESS, "retrain-1")
+
+
+@pytest.fixture
+def job_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of a real one, on loopback, that wants a token; this process knows it."""
+    token, short, log = tmp_path / "token", Path(tempfile.mkdtemp(prefix="j")), tmp_path / "log"
+    token.write_text("0123456789abcdef" * 4)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    port = _free_port()
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--head", "--num-cpus", "1"]
+    command += ["--node-ip-address", "127.0.0.1", "--port", str(_free_port()), "--temp-dir", str(short)]
+    command += ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(port), "--disable-usage-stats"]
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True) as head:
+        try:
+            deadline = time.monotonic() + 180
+            while not _answers(port):
+                assert head.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(head.pid, signal.SIGTERM)
+            head.wait()
+            shutil.rmtree(short, ignore_errors=True)
+
+
+JOB = """
+import sys
+from pathlib import Path
+print("at work", flush=True)
+went = Path(sys.argv[1])
+second = went.exists()
+went.touch()
+raise SystemExit(0 if second else 4)
+"""
+
+
+TICK = """
+import sys
+from pipelines.cluster import jobs
+address, work, entrypoint = sys.argv[1:]
+job, new = jobs.submit(address=address, name="retrain-1", entrypoint=entrypoint, runtime={"working_dir": work})
+print(job, new)
+sys.exit(jobs.follow(address, job))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.cluster
+def test_a_real_job_server(job_server: str, tmp_path: Path) -> None:
+    """A job that fails with a status of its own, its second attempt, and no third. Ray reads a token once a process."""
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "job.py").write_text(JOB)
+
+    def tick() -> tuple[str, int]:
+        command = [sys.executable, "-c", TICK, job_server, str(work), f"python job.py {tmp_path / 'went'}"]
+        done = subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, capture_output=True, text=True
+        )
+        assert done.stdout.count("at work") == 1, done.stdout + done.stderr
+        return done.stdout.splitlines()[0], done.returncode
+
+    assert tick() == ("retrain-1 True", 4)
+    assert tick() == ("retrain-1.2 True", 0)
+    assert tick() == ("retrain-1.2 False", 0)
+    strangers = {**os.environ, "RAY_AUTH_TOKEN": "another" * 8, "PYTHONPATH": str(Path.cwd())}
+    del strangers["RAY_AUTH_TOKEN_PATH"]
+    command = [sys.executable, "-m", "infra.jobs.ray.submit", "--address", job_server, "--", "--suite", "sample"]
+    done = subprocess.run(command, env=strangers, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {job_server}: Authentication failed"), done.stderr
+    assert "another" not in done.stderr
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
