@@ -6,7 +6,6 @@ All or nothing: where the database holds tables already, nothing is changed. Var
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -19,8 +18,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of a backup")
     folder = parser.parse_args().folder.resolve()
     check(folder)
-    command = ["pg_restore", "--exit-on-error", "--single-transaction", "--no-owner"]
-    backup.run(*command, "--dbname", os.environ.get("PGDATABASE", ""), str(folder / backup.DATABASE))
+    # An address that says nothing: the variables say all.
+    command = ["pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--dbname", "postgresql://"]
+    backup.run(*command, str(folder / backup.DATABASE))
     print(f"restore: {folder}: the database and {store.load(folder / backup.ARTIFACTS)} artifacts")
 
 
