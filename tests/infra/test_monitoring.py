@@ -147,8 +147,8 @@ with socket.socket() as one:
 ray.init(address="local", num_cpus=1, include_dashboard=False, _metrics_export_port=port, log_to_driver=False)
 names = (*metrics.TRAIN, "validation/accuracy")
 metrics.export("sample/block", "recurrent", {"step": 1, "time": 0, "seconds": 0.0, "values": dict.fromkeys(names, 1.0)})
-wait = ray.remote(time.sleep)
-ray.get(wait.remote(2))
+wait = ray.remote(lambda: time.sleep(2))
+ray.get(wait.remote())
 until = time.monotonic() + 120
 text = ""
 while "ray_rnn_validation" not in text or "ray_node_cpu_utilization" not in text:
