@@ -21,7 +21,8 @@ HEAD = "# Made by `make lock` from pyproject.toml: exact versions of all that is
 
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wanted = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["test"]]
+    extras = project["project"]["optional-dependencies"].values()
+    wanted = [*project["project"]["dependencies"], *(name for extra in extras for name in extra)]
     constraints = list(project["tool"]["lock"]["pins"])
     if LOCK.exists() and not os.environ.get("UPGRADE"):
         constraints += [line for line in LOCK.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
