@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from pipelines import points, tracking
+from pipelines.cluster import metrics
 from pipelines.job import Job
 
 LOOK_SECONDS = 0.5
@@ -63,6 +64,7 @@ class Watch:
             if self._live is None:
                 self._live = tracking.Live(job.folder)
             line.take(point)
+            metrics.export(self._experiment, job.name, point)
         line.show()
 
 

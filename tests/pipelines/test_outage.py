@@ -167,6 +167,12 @@ def values_of(folder: Path) -> list[tuple[str, int, float, int]]:
     ]
 
 
+def settled(checkout: Path) -> bool:
+    """Whether no run is left open, after another try; the training's own thread may still be at it."""
+    tracking.settle()
+    return not list((checkout / "data/open_runs").glob("*.json"))
+
+
 TRAIN = {"epochs": 30, "checkpoint_steps": 1000}
 
 
@@ -208,7 +214,7 @@ def test_a_training_beside_a_server_that_fails(
         if server_is == "gone for good":
             assert spooled.statuses(server.store) == ["RUNNING"]
             server.start()
-        tracking.settle()  # what was too late for the training's end, if anything was
+        spooled.until(lambda: settled(local))  # what was too late for the training's end, if anything was
         server.stop()
     assert spooled.statuses(server.store) == ["FINISHED"]
     stored = spooled.whole_curve(server.store, "t")
