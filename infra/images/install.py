@@ -82,7 +82,7 @@ def normal(name: str) -> str:
 
 
 def compiled(python: Path) -> None:
-    command = [str(python), "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    command = [str(python), "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     # Some packages ship templates and files of other versions that are no Python; nobody imports them.
     subprocess.run(
         [*command, str(python.parent.parent / "lib")], check=False, env={**os.environ, "PYTHONHASHSEED": "0"}
