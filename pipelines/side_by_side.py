@@ -4,7 +4,6 @@ DVC knows no such thing, but locks only what a stage reads and writes while it r
 ever, and then each block's further stages are run one by one, several blocks at a time.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -70,7 +69,7 @@ class _Crew:
 
     def _stage(self, stage: str, name: str) -> bool:
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", f"{self._file}:{stage}"]
-        environment = {"RNN_WAIT_SECONDS": str(PATIENCE_SECONDS), **os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = cluster.patient(PATIENCE_SECONDS) | {"PYTHONUNBUFFERED": "1"}
         with subprocess.Popen(
             command,
             cwd=paths.root(),

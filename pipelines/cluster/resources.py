@@ -7,6 +7,7 @@ The environment says it, never `params.yaml`, so that scaling out trains nothing
     RNN_RETRIES   times that a dead worker is replaced, 8 unless given
     RNN_CHECKPOINT_SECONDS   at the latest after so many there is a new training state, 60 unless given
     RNN_WAIT_SECONDS         how long the cluster may have no room for the workers, 600 unless given
+    RNN_TIMEOUT_SECONDS      how long a worker waits for another in a sum before all start anew, 120 unless given
     RNN_RESIZE_SECONDS       how often it is asked for room for more of them, 30 unless given
     RNN_COMPRESS  1: gradients travel between workers as bfloat16, for slow networks; 0 unless given
     RNN_STORAGE   what machines that share no folder all reach: s3://..., file:///...; none unless given
@@ -32,6 +33,7 @@ class Resources:
     retries: int = 8
     checkpoint_seconds: int = 60
     wait_seconds: int = 600
+    timeout_seconds: int = 120
     resize_seconds: int = 30
     compressed: bool = False
     storage: str | None = None
@@ -55,6 +57,7 @@ class Resources:
             retries=_number("RNN_RETRIES", cls.retries, 0),
             checkpoint_seconds=_number("RNN_CHECKPOINT_SECONDS", cls.checkpoint_seconds, 1),
             wait_seconds=_number("RNN_WAIT_SECONDS", cls.wait_seconds, 1),
+            timeout_seconds=_number("RNN_TIMEOUT_SECONDS", cls.timeout_seconds, 1),
             resize_seconds=_number("RNN_RESIZE_SECONDS", cls.resize_seconds, 1),
             compressed=_number("RNN_COMPRESS", 0, 0, 1) == 1,
             storage=os.environ.get("RNN_STORAGE") or None,
@@ -73,6 +76,11 @@ class Resources:
 def job_id() -> str | None:
     """The cluster job that this process runs in, if it does."""
     return os.environ.get("RAY_JOB_ID") or os.environ.get("RAY_JOB_SUBMISSION_ID")
+
+
+def patient(seconds: int) -> dict[str, str]:
+    """The environment of a process whose trainings wait so long for room, unless the deployment says how long."""
+    return {"RNN_WAIT_SECONDS": str(seconds), **os.environ}
 
 
 def _range(name: str) -> tuple[int, int]:

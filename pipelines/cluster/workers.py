@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,6 @@ from pipelines.cluster.resources import Resources
 from pipelines.cluster.room import Room
 from pipelines.cluster.tasks import last_line
 from rnn_core.errors import DataError
-
-COLLECTIVE_TIMEOUT = timedelta(seconds=120)
-"""How long a worker waits for a dead one in a reduction; Ray usually notices sooner."""
 
 
 def run(
@@ -49,7 +45,7 @@ def run(
         torch_config=TorchConfig(
             # What is on a GPU goes from GPU to GPU, and a few sums from processor to processor.
             backend="cpu:gloo,cuda:nccl" if resources.gpus else "gloo",
-            timeout_s=int(COLLECTIVE_TIMEOUT.total_seconds()),
+            timeout_s=resources.timeout_seconds,  # Ray usually notices a dead one sooner
         ),
         scaling_config=ray.train.ScalingConfig(
             num_workers=numbers,

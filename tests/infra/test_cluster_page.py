@@ -14,7 +14,7 @@ import ray
 from dvc.cli.parser import get_main_parser
 
 from pipelines import paths
-from pipelines.cluster.workers import COLLECTIVE_TIMEOUT
+from pipelines.cluster import Resources
 
 TEXT = (paths.REPOSITORY / "infra/cluster/README.md").read_text(encoding="utf-8")
 FENCED = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
@@ -90,7 +90,7 @@ def test_ports_files_and_versions_are_those_of_ray() -> None:
     assert f"port {ray_constants.DEFAULT_DASHBOARD_PORT} (`--dashboard-host`" in TEXT
     assert f"/tmp/ray/{ray_constants.PROMETHEUS_SERVICE_DISCOVERY_FILE}" in TEXT
     assert f"'ray[default]=={metadata.version('ray')}'" in TEXT
-    assert f"workers wait {COLLECTIVE_TIMEOUT.total_seconds():.0f} s in a sum" in TEXT
+    assert f"workers wait `RNN_TIMEOUT_SECONDS` ({Resources.timeout_seconds} s unless given) in a sum" in TEXT
 
 
 @pytest.mark.parametrize("words", of("dvc"), ids=" ".join)

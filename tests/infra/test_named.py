@@ -86,6 +86,10 @@ def test_modules_and_their_options_are_there(path: Path) -> None:
         elif module == "mlflow":
             assert words[:2] == ["db", "upgrade"] or words[0] == "server", words
             assert not options(words) - of_mlflow(), words
+        elif module == "pytest":
+            folders = [word.rstrip("`") for word in words if word.startswith("tests")]
+            assert folders, words
+            assert all((ROOT / folder).exists() for folder in folders), words
         else:
             assert module in ("ray.scripts.scripts", "dvc"), f"{name(path)}: what is {module}?"
 

@@ -25,7 +25,8 @@ LEFT_OUT = ("/.git/", "/.venv/", "/.dvc/cache/", "/.dvc/tmp/", "/data/", "/tests
 LEFT_OUT_ANYWHERE = ("__pycache__/", ".*_cache/", "mlflow.db*", "*.env")
 SETTINGS = (
     *("RNN_WORKERS", "RNN_THREADS", "RNN_GPUS", "RNN_RETRIES", "RNN_CHECKPOINT_SECONDS", "RNN_WAIT_SECONDS"),
-    *("RNN_RESIZE_SECONDS", "RNN_STORAGE", "RNN_NODE_FOLDER", "RNN_NODE_GIGABYTES", "RNN_DATA_MIRROR"),
+    *("RNN_TIMEOUT_SECONDS", "RNN_RESIZE_SECONDS", "RNN_COMPRESS", "RNN_STORAGE", "RNN_NODE_FOLDER"),
+    *("RNN_NODE_GIGABYTES", "RNN_DATA_MIRROR"),
     *("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"),
 )
 """That travel with a job; all of them may be read by others."""
