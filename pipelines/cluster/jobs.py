@@ -4,7 +4,6 @@ Ray itself has no schedule and no second try. A job's name is what makes a tick 
 followed; only where it failed a further attempt gets the next number.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,8 +68,8 @@ def follow(address: str, job: str) -> int:
     while True:
         try:
             client = _client(address)
-            shown = asyncio.run(_show(client, job, shown))
-            info = client.get_job_info(job)
+            info = client.get_job_info(job)  # before its log, which is whole then
+            shown = _show(client.get_job_logs(job), shown)
             if info.status.is_terminal():
                 return _status(info)
             heard = time.monotonic()
@@ -93,15 +92,10 @@ def _status(info: Any) -> int:
     return 1
 
 
-async def _show(client: Any, job: str, shown: int) -> int:
-    """Print its log from the character `shown` on. Returns up to which one; on a lost connection it ends early."""
-    seen = 0
-    async for text in client.tail_job_logs(job):
-        new = text[max(0, shown - seen) :]
-        seen += len(text)
-        shown = max(shown, seen)
-        print(new, end="", flush=True)
-    return shown
+def _show(log: str, shown: int) -> int:
+    """Print it from the character `shown` on. Returns up to which one."""
+    print(log[shown:], end="", flush=True)
+    return max(shown, len(log))
 
 
 def _attempts(client: Any, name: str) -> Sequence[tuple[str, str]]:
