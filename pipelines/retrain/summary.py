@@ -76,7 +76,8 @@ class Summary:
         lines += [f"failed      {name}: {why}" for name, why in self.stages.failed]
         lines += [_line(block, scores) for block, scores in self.scores.items()]
         gpus = f", {self.gpu_seconds:,.0f} GPU-seconds" if self.gpu_seconds else ""
-        trained = f"{len(self.trainings)} trainings, {self.core_seconds:,.0f} core-seconds{gpus}"
+        count = len(self.trainings)
+        trained = f"{count} training{'s' * (count != 1)}, {self.core_seconds:,.0f} core-seconds{gpus}"
         lines.append(f"cost        {trained}; {self.seconds:,.0f} s in all")
         lines += [f"note        {note}" for note in self.notes]
         return "\n".join(lines) + "\n"
