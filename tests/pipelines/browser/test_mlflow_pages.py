@@ -82,13 +82,14 @@ def test_three_runs_and_a_line_for_each(browser: Any, screens: Path, links: dict
     page = opened(browser, links["charts"])
     for name in names():
         page.get_by_text(name).first.wait_for()
-    chart = page.get_by_test_id("experiment-view-compare-runs-card").first
-    lines = chart.locator(".scatterlayer .trace path.js-line")
+    # As soon as there is a line for each run, in its own colour.
     page.wait_for_function(
-        "() => document.querySelectorAll('.js-plotly-plot')[0]?.querySelectorAll('path.js-line').length >= 3"
+        """() => new Set(Array.from(
+            document.querySelector('[data-testid="experiment-view-compare-runs-card"]')
+                ?.querySelectorAll('.scatterlayer .trace path.js-line') ?? [],
+            line => getComputedStyle(line).stroke)).size >= 3"""
     )
-    colours = {lines.nth(i).evaluate("line => getComputedStyle(line).stroke") for i in range(lines.count())}
-    assert len(colours) >= 3, "a line for each run, in its own colour"
+    page.locator(".xtitle").nth(1).wait_for()
     assert {page.locator(".xtitle").nth(i).text_content() for i in range(2)} == {"Step", "seconds"}
     page.screenshot(path=screens / "mlflow-charts.png")
     page.close()
