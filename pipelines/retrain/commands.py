@@ -155,7 +155,13 @@ def _ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
 def _show(said: BinaryIO) -> None:
     """What has been added to the log since the last time, on our own output."""
     if new := said.read():
-        sys.stdout.write(new.decode(errors="replace"))
+        tell(new.decode(errors="replace"))
+
+
+def tell(text: str) -> None:
+    """On our own output; where nobody reads it any more, the tick goes on, and its folder has it."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(text)
         sys.stdout.flush()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pipelines import paths, shards, tracking
 from pipelines.retrain import carried, environment, record, results, stages, turn, webhook
 from pipelines.retrain.clone import Clone
-from pipelines.retrain.commands import Commands, signals
+from pipelines.retrain.commands import Commands, signals, tell
 from pipelines.retrain.journal import Journal, open_for
 from pipelines.retrain.outcome import CommandFailed, Outcome, Overdue, Stopped
 from pipelines.retrain.settings import Settings
@@ -75,7 +75,7 @@ class Tick:
             self._attempt(Outcome.NOT_TOLD, lambda: webhook.send(address, self._summary()))
         self._attempt(Outcome.FAILED, lambda: self._journal.summary(self._summary()))
         self._attempt(Outcome.FAILED, self._journal.end)
-        print(f"\n{self._summary().as_text()}", end="", flush=True)
+        tell(f"\n{self._summary().as_text()}")
         return self._outcome
 
     def _reproduce(self) -> None:
