@@ -61,12 +61,12 @@ class Turns:
         self._left -= 1
         return self._saves if save else None
 
-    def timed(self, reduce: Callable[[list[Tensor]], None]) -> Callable[[list[Tensor]], None]:
+    def timed(self, reduce: Callable[[list[Tensor], bool], None]) -> Callable[[list[Tensor], bool], None]:
         """In the place of the sum over the workers."""
 
-        def timing(tensors: list[Tensor]) -> None:
+        def timing(tensors: list[Tensor], compressed: bool) -> None:
             began = time.perf_counter()
-            reduce(tensors)
+            reduce(tensors, compressed)
             self._since = time.perf_counter()
             self._round.sums.append(self._since - began)
 
