@@ -9,7 +9,7 @@
 #   make promote    TASK=pos_tagging: its newest model in use where it is better; VERSION=3: that one, whatever it is
 #   make rollback   TASK=pos_tagging: the model in use before; again: undone
 #   make bench      speed and memory beside torch.nn and plain loops, minutes on a quiet machine; BENCH='layer/*': a part
-#   make readme     the tables of README.md and infra/README.md from the score files and the benchmarks' results
+#   make readme     the tables of README.md and of infra/ from the score files and the benchmarks' results
 #   make lock       requirements.lock from pyproject.toml; UPGRADE=1 takes the newest versions
 # PYTHON=python3.12 names the Python that .venv is made with.
 SUITE ?= sample
@@ -63,6 +63,7 @@ ui: environment
 readme: environment
 	$(python) -m pipelines.reports.tables --readme
 	$(python) -m infra.scaling
+	$(python) -m infra.sizing
 
 lock: environment
 	$(python) infra/lock.py

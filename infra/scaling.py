@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines import cli, files, paths, performance
+from pipelines import cli, paths, performance
 from pipelines.performance import Entry
-from pipelines.reports.tables import readme_part
+from pipelines.reports import marked
 
 MARKERS = ("<!-- scaling:begin -->", "<!-- scaling:end -->")
 NO_FIGURES = "No figures yet: `make bench BENCH='cluster/weak/*'`, then `make readme`."
@@ -311,16 +311,13 @@ def _percent(share: float) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+    return marked.table([head, ["---"] * len(head), *rows])
 
 
 def write() -> None:
     """The tables into infra/README.md, in the place of what stands there."""
-    file = paths.root() / "infra/README.md"
-    text = file.read_text(encoding="utf-8")
-    part = readme_part(text, MARKERS)
     tables = page(measured(performance.read_file(paths.root() / performance.FILE)))
-    files.write_text(file, f"{text[: part.start()]}{tables}\n{text[part.end() :]}")
+    marked.write(paths.root() / "infra/README.md", {MARKERS: tables})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import torch
 
-from pipelines import cli, files, inside, networks, params, paths, pictures, tasks
+from pipelines import cli, cost, files, inside, networks, params, paths, pictures, tasks
 from pipelines.score import gap_closed
 from pipelines.tasks import Fan, Matrix, Picture, Simple, Table
 from rnn_core.arrow import SPLITS, read_split
@@ -143,6 +143,8 @@ def score_file(
     if "best_memoryless" in limits:
         baselines["best_memoryless"] = limits["best_memoryless"]
     published = block.evaluate.published
+    trained = [runs[training.name] for training in block.recurrent]
+    held = [cost.device_seconds(run) for run in trained]
     return {
         "task": block.task,
         "dataset": block.dataset,
@@ -154,7 +156,8 @@ def score_file(
         "baselines": baselines,
         "simple": list(numbers["simple"]),
         "published": None if published is None else {"score": published.score, "source": published.source},
-        "seconds": round(sum(runs[training.name]["seconds"] for training in block.recurrent), 1),
+        "seconds": round(sum(run["seconds"] for run in trained), 1),
+        **{kind: round(sum(one[kind] for one in held), 1) for kind in ("core_seconds", "gpu_seconds")},
         "parameters": runs[chosen]["parameters"],
         "seeds": [training.train.seed for training in block.recurrent],
         "settings": block.settings,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import files
+from pipelines.reports import marked
 from rnn_core.config import from_mapping
 from rnn_core.errors import DataError
 
@@ -151,7 +152,7 @@ def _machine(entry: Entry) -> str:
 def _markdown(entries: Sequence[Entry]) -> str:
     head = ["case", "shape", "ours", "alternative", "ratio", "spread", "path"]
     rows = [head, ["---"] * 2 + ["---:", "---", "---:", "---:", "---"], *map(_cells, entries)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return marked.table(rows)
 
 
 def _cells(entry: Entry) -> list[str]:

@@ -43,6 +43,9 @@ class Score:
     published: Published | None
     seconds: float
     """Of training the recurrent network, all seeds together."""
+    core_seconds: float | None = None
+    """As `gpu_seconds` these seconds times what was held for them; None in files older than this key."""
+    gpu_seconds: float | None = None
     parameters: int
     seeds: tuple[int, ...]
     settings: str | None = None

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines import paths, performance
 from pipelines.performance import Entry
-from pipelines.reports import tables
+from pipelines.reports import marked
 from rnn_core.errors import ConfigError, DataError
 
 EXAMPLE = Entry(
@@ -97,5 +97,5 @@ def committed(path: str) -> str | None:
 
 def test_readme_agrees_with_the_results_as_committed() -> None:
     entries = performance.read(committed(str(performance.FILE)) or "[]", str(performance.FILE))
-    part = tables.readme_part(committed("README.md") or "", performance.MARKERS)
+    part = marked.part(committed("README.md") or "", performance.MARKERS)
     assert part.group(1) == performance.readme_tables(entries)

@@ -8,14 +8,13 @@ README's other tables are the benchmarks' (`pipelines/performance.py`).
 """
 
 import argparse
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines import cli, files, params, paths, performance
+from pipelines import cli, params, paths, performance
+from pipelines.reports import marked
 from pipelines.reports.scores import NOTHING, OLDER, gap, number, outdated, read_suite, simple, with_spread
 from pipelines.score import Score
-from rnn_core.errors import DataError
 
 MARKERS = ("<!-- scores:begin -->", "<!-- scores:end -->")
 
@@ -39,28 +38,11 @@ def readme_tables(suites: Mapping[str, Mapping[str, Score]]) -> str:
     )
 
 
-def readme_part(text: str, markers: tuple[str, str] = MARKERS) -> re.Match[str]:
-    """What stands between the markers (group 1) of a README's text.
-
-    Raises:
-        DataError: a marker is missing.
-    """
-    begin, end = map(re.escape, markers)
-    match = re.search(f"(?<={begin}\n)(.*?)\n?(?={end})", text, re.DOTALL)
-    if match is None:
-        raise DataError("README.md", "no place for the tables", f"the lines {markers[0]} and {markers[1]} are wanted")
-    return match
-
-
 def write_readme(file: Path) -> None:
     """Rewrite the tables in place."""
-    text = file.read_text(encoding="utf-8")
     scores = readme_tables({suite: read_suite(suite) for suite in paths.SUITES})
     benchmarks = performance.readme_tables(performance.read_file(paths.root() / performance.FILE))
-    for markers, tables in ((MARKERS, scores), (performance.MARKERS, benchmarks)):
-        part = readme_part(text, markers)
-        text = f"{text[: part.start()]}{tables}\n{text[part.end() :]}"
-    files.write_text(file, text)
+    marked.write(file, {MARKERS: scores, performance.MARKERS: benchmarks})
 
 
 def _terminal_cells(score: Score | None, older: bool) -> list[str]:
@@ -80,8 +62,7 @@ def _markdown(scores: Mapping[str, Score], older: set[str]) -> str:
     head += ["simple baseline", "share of the gap closed", "seconds", "parameters"]
     rows = [head, ["---"] * 3 + ["---:"] * 2 + ["---", "---:", "---"] + ["---:"] * 3]
     rows += [_readme_cells(block, scores[block], block in older) for block in sorted(scores)]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join(lines) if scores else "No scores yet."
+    return marked.table(rows) if scores else "No scores yet."
 
 
 def _readme_cells(block: str, score: Score, older: bool) -> list[str]:

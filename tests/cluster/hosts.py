@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PORT = 6379
+JOBS_PORT = 8265
 HEALTH = '{"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 5}'
 """A host that is gone is known to be so after 5 seconds."""
 NETWORK = f"10.{77 + os.getpid() % 100}.{os.getpid() // 100 % 250}"
@@ -55,12 +56,18 @@ class Host:
         known |= {"RAY_ADDRESS": f"{self._hosts.head}:{PORT}", "RNN_NODE_FOLDER": str(self._hosts.folder / self.name)}
         return {**os.environ, **known, **self._hosts.variables, **variables}
 
-    def start_ray(self, cores: int) -> None:
-        """Its Ray node: the head, if it is the first host. Returns when the cluster knows it."""
+    def start_ray(self, cores: int, jobs: bool = False) -> None:
+        """Its Ray node: the head, if it is the first host. Returns when the cluster knows it.
+
+        Args:
+            jobs: the head takes jobs, at JOBS_PORT of its address.
+        """
         command = [*self.within(), sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         command += ["--node-ip-address", self.address, "--num-cpus", str(cores), "--disable-usage-stats"]
         if self.address == self._hosts.head:
-            command += ["--head", "--port", str(PORT), "--include-dashboard", "false", "--system-config", HEALTH]
+            command += ["--head", "--port", str(PORT), "--system-config", HEALTH]
+            command += ["--include-dashboard", str(jobs).lower()]
+            command += ["--dashboard-host", self.address, "--dashboard-port", str(JOBS_PORT)]
             command += ["--temp-dir", str(self._hosts.folder / "ray")]
         else:
             command += ["--address", f"{self._hosts.head}:{PORT}"]
@@ -109,15 +116,16 @@ class Hosts:
         _ip("address", "add", f"{self.outside}/24", "dev", self.bridge)
         _ip("link", "set", self.bridge, "up")
 
-    def add(self, cores: int = 1, hides: Path | None = None) -> Host:
+    def add(self, cores: int = 1, hides: Path | None = None, jobs: bool = False) -> Host:
         """One more host, its Ray node started.
 
         Args:
+            jobs: it takes jobs, being the head.
             hides: a folder that is empty there: the host does not share it with the others.
         """
         host = Host(self, len(self._hosts), hides)
         self._hosts.append(host)
-        host.start_ray(cores)
+        host.start_ray(cores, jobs)
         return host
 
     def remove(self) -> None:

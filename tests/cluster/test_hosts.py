@@ -120,6 +120,36 @@ def test_a_range_of_workers_goes_on_without_a_dead_host_and_uses_one_that_joins(
 
 
 @pytest.mark.long
+def test_another_number_of_workers_changes_float32_by_its_rounding(data, hosts, tmp_path):
+    """Just after the change by little; at the end by no more than another seed does."""
+    made, _, second = hosts
+    path = small.write_job(tmp_path / "hosts", data, epochs=8)
+    whole = [small.write_job(tmp_path / f"one{seed}", data, epochs=8, seed=seed) for seed in (3, 4, 5)]
+    with running(made, path, "1:2", **SOON) as driver:
+        driver.wait_for(50)
+        driver.wait_until(lambda: workers_of(driver) == 2)
+        second.kill()
+        driver.finish(600)
+    points = read(path / "training")
+    small.check_each_step_once(points)
+    seeds = [small.train(one, 2) for one in whole]
+    ours, undisturbed = small.losses(points), small.losses(seeds[0])
+    together = ["train/slowest_worker" in p["values"] for p in points if "train/loss" in p["values"]]
+    change = max(step for step, two in enumerate(together) if two) + 1
+    assert change < len(ours)
+    np.testing.assert_array_equal(ours[:change], undisturbed[:change])
+    np.testing.assert_allclose(ours[change : change + 50], undisturbed[change : change + 50], rtol=1e-4)
+    (end, *ends) = (validation(points) for points in (points, *seeds))
+    print(f"validation {end:.5f}, seeds {ends}")
+    assert abs(end - ends[0]) <= max(ends) - min(ends)
+
+
+def validation(points) -> float:
+    """The last score."""
+    return [p["values"]["validation/loss"] for p in points if "validation/loss" in p["values"]][-1]
+
+
+@pytest.mark.long
 def test_a_network_that_is_cut_for_20_seconds_loses_nothing(data, hosts, tmp_path):
     made, _, second = hosts
     path, whole = (small.write_job(tmp_path / name, data, epochs=8) for name in ("hosts", "one"))

@@ -12,7 +12,7 @@ from infra import scaling
 from infra.scaling import NETWORKS, Measured, Network, Worker, ring_seconds, tree_seconds, update
 from pipelines import paths, performance
 from pipelines.performance import Entry
-from pipelines.reports import tables
+from pipelines.reports import marked
 
 SLOW = Network(name="slow", latency=1e-3, bandwidth=1e6)
 WORKER = Worker(own=1.0, jitter=0.0, copies=0.1, size=4e6)
@@ -187,5 +187,5 @@ def test_page_agrees_with_the_results_as_committed() -> None:
         return subprocess.run(command, cwd=paths.REPOSITORY, capture_output=True, text=True, check=True).stdout
 
     found = scaling.measured(performance.read(committed(str(performance.FILE)), "HEAD"))
-    part = tables.readme_part(committed("infra/README.md"), scaling.MARKERS)
+    part = marked.part(committed("infra/README.md"), scaling.MARKERS)
     assert part.group(1) == scaling.page(found)

@@ -1,16 +1,11 @@
-"""The tracking server for many: its compose file and scripts; and, as a long test, the server itself on PostgreSQL."""
+"""The tracking server for many: its compose file and scripts; and, as a long test, the server itself on PostgreSQL and
+an object store."""
 
 import json
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,23 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import object_store
+from tests.infra import tracking_server
 from tests.infra.manifests import INFRA, ROOT
+from tests.infra.tracking_server import AS_ADMIN, SERVE, SETTINGS, Server
 
 COMPOSE = INFRA / "mlflow/compose.yaml"
-SERVE = INFRA / "mlflow/serve.sh"
-SETTINGS = {
-    "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
-    "MLFLOW_AUTH_ADMIN_PASSWORD": "planted-admin-password",
-    "MLFLOW_FLASK_SERVER_SECRET_KEY": "planted-secret-key",
-    "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1",
-    "MLFLOW_ARTIFACTS_DESTINATION": "s3://bucket/folder",
-    "PGHOST": "127.0.0.1",
-    "PGUSER": "mlflow",
-    "PGDATABASE": "mlflow",
-    "PGPASSWORD": "planted-database-password",
-}
-PLANTED = [value for value in SETTINGS.values() if value.startswith("planted")]
-BINARIES = Path("/usr/lib/postgresql")
+PLANTED = [value for value in (SETTINGS | object_store.ACCESS).values() if value.startswith("planted")]
 
 
 @pytest.mark.manifests
@@ -99,121 +84,95 @@ def test_a_damaged_backup_is_not_restored(tmp_path: Path) -> None:
     assert "its checksum is another" in restored()
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+def _basic(password: str) -> str:
+    return "Basic " + b64encode(f"admin:{password}".encode()).decode()
 
 
 @pytest.fixture
 def database() -> Iterator[dict[str, str]]:
-    """PostgreSQL on loopback with a password; the variables that find it."""
-    found = sorted(BINARIES.glob("*/bin"))
-    if not found or os.geteuid() != 0:
+    if not tracking_server.possible():
         pytest.skip("PostgreSQL's programs are not on this machine, or this is not root")
-    folder = Path(tempfile.mkdtemp(prefix="postgres"))  # its user may not enter pytest's own folder
-    shutil.chown(folder, "postgres")
-    secret, port = folder / "password", str(_free_port())
-    secret.write_text(SETTINGS["PGPASSWORD"])
-    shutil.chown(secret, "postgres")
-
-    def run(program: str, *words: str) -> None:
-        command = ["runuser", "-u", "postgres", "--", str(found[-1] / program), "-D", str(folder / "data"), *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    run("initdb", "-U", "mlflow", "--auth=scram-sha-256", f"--pwfile={secret}")
-    settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-    run("pg_ctl", "-w", "-o", settings, "-l", str(folder / "log"), "start")
-    try:
-        yield {**SETTINGS, "PGPORT": port}
-    finally:
-        run("pg_ctl", "-m", "fast", "-w", "stop")
-        shutil.rmtree(folder)
-
-
-class Server:
-    """The shipped script's, asked over HTTP."""
-
-    def __init__(self, settings: dict[str, str], log: Path):
-        self.port = _free_port()
-        variables = {**os.environ, **settings, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        variables["MLFLOW_SERVER_ALLOWED_HOSTS"] = f"127.0.0.1:{self.port}"
-        command = [str(SERVE), "--port", str(self.port), "--workers", "1"]
-        with log.open("w") as out:
-            self.process = subprocess.Popen(command, env=variables, stdout=out, stderr=out, start_new_session=True)
-        deadline = time.monotonic() + 400
-        while self.status("/health") != 200:
-            assert self.process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < deadline, log.read_text()[-2000:]
-            time.sleep(1)
-
-    def status(self, path: str, **headers: str) -> int:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
-
-    def end(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-
-
-def _basic(password: str) -> str:
-    return "Basic " + b64encode(f"admin:{password}".encode()).decode()
+    with tracking_server.database() as settings:
+        yield settings
 
 
 @pytest.mark.long
 @pytest.mark.scheduler
 @pytest.mark.timeout(1500)
-def test_the_server_keeps_strangers_out_and_comes_back_from_a_backup(database: dict[str, str], tmp_path: Path) -> None:
-    settings = database | {"MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path / "artifacts")}
-    variables = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
+def test_the_server_keeps_strangers_out_loses_nothing_and_comes_back_from_a_backup(
+    database: dict[str, str], tmp_path: Path
+) -> None:
+    with object_store.served() as store:
+        far = {"MLFLOW_ARTIFACTS_DESTINATION": f"s3://{object_store.BUCKET}/mlflow"}
+        settings = database | object_store.ACCESS | far | {"AWS_ENDPOINT_URL": f"http://{store.endpoint}"}
+        variables = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
 
-    def run(*command: str, **further: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, env=variables | further, capture_output=True, text=True, cwd=ROOT)
+        def run(*command: str, **further: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(command, env=variables | further, capture_output=True, text=True, cwd=ROOT)
 
-    assert run("createdb", "mlflow").returncode == 0
-    server = Server(settings, tmp_path / "server.log")
-    search, right = "/api/2.0/mlflow/experiments/search?max_results=5", _basic(SETTINGS["MLFLOW_AUTH_ADMIN_PASSWORD"])
-    try:
-        assert server.status(search) == 401
-        assert server.status(search, Authorization=_basic("wrong")) == 401
-        assert server.status(search, Authorization=right) == 200
-        assert server.status(search, Authorization=right, Host="elsewhere.example.org") == 403
-        address = f"http://127.0.0.1:{server.port}"
-        logged = run(sys.executable, "-c", CLIENT, "log", MLFLOW_TRACKING_URI=address, **AS_ADMIN)
-        assert logged.returncode == 0, logged.stderr[-2000:]
-        shown = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
-        assert not [secret for secret in PLANTED if secret in shown]
-        saved = run(sys.executable, "-m", "infra.mlflow.backup", str(tmp_path / "backup"))
-        assert saved.returncode == 0, saved.stderr
-    finally:
-        server.end()
-    assert not [secret for secret in PLANTED if secret in (tmp_path / "server.log").read_text()]
+        def client(script: str, *words: str) -> str:
+            done = run(sys.executable, "-c", script, *words, MLFLOW_TRACKING_URI=server.address, **AS_ADMIN)
+            assert done.returncode == 0, done.stderr[-2000:]
+            return done.stdout
 
-    assert run("dropdb", "mlflow").returncode == 0
-    assert run("createdb", "mlflow").returncode == 0
-    shutil.rmtree(tmp_path / "artifacts")
-    restored = run(sys.executable, "-m", "infra.mlflow.restore", str(tmp_path / "backup"))
-    assert restored.returncode == 0, restored.stderr
-    again = run(sys.executable, "-m", "infra.mlflow.restore", str(tmp_path / "backup"))
-    assert again.returncode == 1, "over a database that holds something"
-    server = Server(settings, tmp_path / "restored.log")
-    try:
-        address = f"http://127.0.0.1:{server.port}"
-        assert server.status(search) == 401
-        found = run(sys.executable, "-c", CLIENT, "find", MLFLOW_TRACKING_URI=address, **AS_ADMIN)
-        assert found.returncode == 0, found.stderr[-2000:]
-        assert found.stdout.strip() == logged.stdout.strip(), "every run, version and file"
-    finally:
-        server.end()
+        server = Server(settings, tmp_path / "server.log", workers=2)
+        search, right = "/api/2.0/mlflow/experiments/search?max_results=5", _basic(AS_ADMIN["MLFLOW_TRACKING_PASSWORD"])
+        try:
+            assert server.status(search) == 401
+            assert server.status(search, Authorization=_basic("wrong")) == 401
+            assert server.status(search, Authorization=right) == 200
+            assert server.status(search, Authorization=right, Host="elsewhere.example.org") == 403
+            print(client(CROWD))
+            logged = client(CLIENT, "log")
+            shown = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+            assert not [secret for secret in PLANTED if secret in shown]
+            saved = run(sys.executable, "-m", "infra.mlflow.backup", str(tmp_path / "backup"))
+            assert saved.returncode == 0, saved.stderr
+        finally:
+            server.end()
+        assert not [secret for secret in PLANTED if secret in (tmp_path / "server.log").read_text()]
+
+        assert run("dropdb", "mlflow").returncode == 0
+        assert run("createdb", "mlflow").returncode == 0
+        store.system.delete_dir(f"{object_store.BUCKET}/mlflow")
+        restored = run(sys.executable, "-m", "infra.mlflow.restore", str(tmp_path / "backup"))
+        assert restored.returncode == 0, restored.stderr
+        again = run(sys.executable, "-m", "infra.mlflow.restore", str(tmp_path / "backup"))
+        assert again.returncode == 1, "over a database that holds something"
+        server = Server(settings, tmp_path / "restored.log")
+        try:
+            assert server.status(search) == 401
+            assert client(CLIENT, "find") == logged, "every run, version and file"
+        finally:
+            server.end()
 
 
-AS_ADMIN = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": SETTINGS["MLFLOW_AUTH_ADMIN_PASSWORD"]}
+CROWD = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+import mlflow
+
+experiment, until = mlflow.MlflowClient().create_experiment("sample/crowd"), time.monotonic() + 60
+
+def log(number):
+    client, values = mlflow.MlflowClient(), []
+    run = client.create_run(experiment).info.run_id
+    while time.monotonic() < until:
+        if len(values) % 50 == 0:
+            client.log_text(run, str(len(values)), f"texts/{len(values)}.txt")
+        values.append(len(values) / 7 + number)
+        client.log_metric(run, "loss", values[-1], step=len(values))
+    return run, values
+
+with ThreadPoolExecutor(20) as clients:
+    logged = dict(clients.map(log, range(20)))
+client = mlflow.MlflowClient()
+for run, values in logged.items():
+    found = sorted(client.get_metric_history(run, "loss"), key=lambda metric: metric.step)
+    assert [metric.value for metric in found] == values, run
+    assert len(client.list_artifacts(run, "texts")) == -(-len(values) // 50), run
+print(f"{sum(map(len, logged.values()))} values of {len(logged)} clients in 60 s, none lost")
+"""
 CLIENT = """
 import sys
 import mlflow

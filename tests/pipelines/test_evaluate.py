@@ -18,7 +18,18 @@ from tests.pipelines import small_training as small
 
 KEYS = {
     *("task", "dataset", "metric", "direction", "score", "best_possible", "baselines", "published", "seconds"),
-    *("parameters", "seeds", "spread", "simple", "settings", "revision", "run_id", "model_version"),
+    *(
+        "core_seconds",
+        "gpu_seconds",
+        "parameters",
+        "seeds",
+        "spread",
+        "simple",
+        "settings",
+        "revision",
+        "run_id",
+        "model_version",
+    ),
 }
 
 
@@ -141,11 +152,13 @@ def test_the_score_file_has_its_keys():
     numbers = evaluate.compare(block, measured, simple, limits, "digest")
     assert numbers["gap_closed"] == pytest.approx({"recurrent": 0.95, "memoryless": -0.05, "most_frequent": -0.3})
     assert numbers["simple"] == {"most_frequent": {"accuracy": 70.0}}
-    runs = {name: {"seconds": 12.34, "parameters": 10, "revision": "r"} for name in measured}
+    trained = {"seconds": 12.34, "workers": 2, "threads": 3, "device": "cpu", "parameters": 10, "revision": "r"}
+    runs = dict.fromkeys(measured, trained)
     score = evaluate.score_file(block, numbers, runs, "recurrent")
     assert set(score) == KEYS
     assert score["baselines"] == {"memoryless": 75.0, "most_frequent": 70.0, "best_memoryless": 76.0}
-    assert (score["score"], score["direction"], score["seconds"]) == (95.0, "max", 12.3)
+    assert (score["score"], score["direction"]) == (95.0, "max")
+    assert (score["seconds"], score["core_seconds"], score["gpu_seconds"]) == (12.3, 74.0, 0.0)
     assert (score["seeds"], score["spread"], score["simple"]) == ([1], None, ["most_frequent"])
     assert score["run_id"] is score["model_version"] is None
 

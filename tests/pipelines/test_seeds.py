@@ -75,7 +75,8 @@ def test_the_score_is_the_mean_of_the_seeds():
         "recurrent_seed3": {"accuracy": 95.5},
         "memoryless": {"accuracy": 75.0},
     }
-    runs = {name: {"seconds": 10.0, "parameters": 7, "revision": "r"} for name in measured}
+    trained = {"seconds": 10.0, "workers": 1, "threads": 2, "device": "cpu", "parameters": 7, "revision": "r"}
+    runs = dict.fromkeys(measured, trained)
     numbers = evaluate.compare(block, measured, {}, {}, "digest")
     score = evaluate.score_file(block, numbers, runs, "recurrent_seed2")
     assert score["score"] == pytest.approx(284.5 / 3)

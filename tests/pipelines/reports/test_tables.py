@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipelines import paths, score
-from pipelines.reports import scores, tables
+from pipelines.reports import marked, scores, tables
 from rnn_core.errors import ConfigError, DataError
 
 EXAMPLE = {
@@ -110,7 +110,7 @@ def test_bad_score_files() -> None:
     with pytest.raises(DataError, match=r"a\.json:1: no JSON"):
         score.read(changed()[:40], "a.json")
     with pytest.raises(DataError, match=r"README\.md: no place for the tables"):
-        tables.readme_part("no markers\n")
+        marked.part("no markers\n", tables.MARKERS)
 
 
 def committed(path: str) -> str:
@@ -125,4 +125,4 @@ def test_readme_agrees_with_the_scores_as_committed() -> None:
     found: dict[str, dict[str, score.Score]] = {suite: {} for suite in paths.SUITES}
     for name in names:
         found[Path(name).parent.name][Path(name).stem] = score.read(committed(name), name)
-    assert tables.readme_part(committed("README.md")).group(1) == tables.readme_tables(found)
+    assert marked.part(committed("README.md"), tables.MARKERS).group(1) == tables.readme_tables(found)
