@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from rnn_core.errors import DataError
+
 LOOK_SECONDS = 0.2
 
 
@@ -40,6 +42,22 @@ def held(
         file.write(f"{name}\n" if name else "")
         file.flush()
         yield file
+
+
+@contextlib.contextmanager
+def alone(path: Path, seconds: float) -> Iterator[None]:
+    """No two processes train at once what this lock stands for.
+
+    Raises:
+        DataError: another one has done so for longer than `seconds`.
+    """
+    with contextlib.ExitStack() as until:
+        try:
+            until.enter_context(held(path, seconds=seconds))
+        except TimeoutError:
+            found = "another process is training this"
+            raise DataError(str(path.parent), found, "wait for it to end, or end it") from None
+        yield
 
 
 @contextlib.contextmanager

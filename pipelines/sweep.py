@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines import cli, cluster, params, paths, tracking, train, worker
+from pipelines import cli, cluster, locks, params, paths, tracking, train
 from pipelines.tuning import results, space, trials
 from pipelines.tuning.board import Board
 from pipelines.tuning.plan import Plan, prepare
@@ -35,7 +35,7 @@ def sweep(suite: str, name: str, count: int) -> None:
         UserError: the space or its values are wrong, there are no data yet, or no trial came to an end.
     """
     plan = prepare(suite, name)
-    with worker.alone(plan.folder / "sweep.lock", seconds=0):
+    with locks.alone(plan.folder / "sweep.lock", seconds=0):
         record = Record(plan.folder, plan.direction)
         count = _bounded(plan, count)
         if len(record.settled) < count:

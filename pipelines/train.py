@@ -26,6 +26,7 @@ from pipelines import (
     cluster,
     files,
     kept,
+    locks,
     networks,
     params,
     paths,
@@ -64,7 +65,7 @@ def train(suite: str, name: str) -> None:
         if unfinished[0].shards is not None:
             print(f"{name}: data to the DVC remote, for machines that do not have them", flush=True)
             shards.push(suite, name)
-        with worker.alone(paths.checkpoints(suite, name) / "train.lock", seconds=0):
+        with locks.alone(paths.checkpoints(suite, name) / "train.lock", seconds=0):
             overhead = work(unfinished, block, resources)
         print(f"{name}: {overhead:.1f} s beside training (workers started and ended, data opened)", flush=True)
     for job in jobs:

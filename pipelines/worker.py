@@ -4,9 +4,7 @@ Knows neither who started the workers nor what they train: that is `pipelines/tr
 """
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
@@ -15,7 +13,7 @@ from pipelines.job import Job, Notice
 from pipelines.points import Recorder
 from pipelines.training import Training, Written
 from rnn_core import memory
-from rnn_core.errors import DataError, UserError
+from rnn_core.errors import UserError
 from rnn_core.saver import Saver
 
 LOCK_SECONDS = 60
@@ -60,26 +58,10 @@ def _train(job: Job, place: places.Place, device: torch.device, notice: Notice, 
         Training(job, device, notice, None).run()
         return
     with (
-        alone(job.folder / "writer.lock", LOCK_SECONDS),
+        locks.alone(job.folder / "writer.lock", LOCK_SECONDS),
         place.sending() as sending,
         contextlib.closing(Recorder(job.folder)) as recorder,
         Saver(job.folder / "state", key=job.key, then=sending.state) as saver,
     ):
         Training(job, device, notice, Written(recorder, saver)).run()
         sending.finish()
-
-
-@contextlib.contextmanager
-def alone(path: Path, seconds: float) -> Iterator[None]:
-    """No two processes train at once what this lock stands for.
-
-    Raises:
-        DataError: another one has done so for longer than `seconds`.
-    """
-    with contextlib.ExitStack() as until:
-        try:
-            until.enter_context(locks.held(path, seconds=seconds))
-        except TimeoutError:
-            found = "another process is training this"
-            raise DataError(str(path.parent), found, "wait for it to end, or end it") from None
-        yield

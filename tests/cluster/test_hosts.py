@@ -45,6 +45,13 @@ def workers_of(running) -> int:
     return 2 if "train/slowest_worker" in newest else 1
 
 
+def check_undisturbed(path, whole) -> None:
+    """The job's training is, number for number, that of two workers on one host."""
+    points = read(path / "training")
+    small.check_each_step_once(points)
+    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+
+
 @pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_hosts_compute_what_as_many_workers_on_one_host_compute(data, hosts, tmp_path, workers):
     made, *_ = hosts
@@ -69,9 +76,7 @@ def test_a_host_that_dies_and_comes_back_is_waited_for(data, hosts, tmp_path):
         driver.wait_for(step + 20)
         print(f"next step {time.monotonic() - back:.0f} s after the host's return")
         driver.finish()
-    points = read(path / "training")
-    small.check_each_step_once(points)
-    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+    check_undisturbed(path, whole)
 
 
 @pytest.mark.long
@@ -89,9 +94,7 @@ def test_ten_kills_at_random_moments_lose_nothing(data, hosts, tmp_path):
             host.kill()
             host.start_ray(cores=1)
         driver.finish()
-    points = read(path / "training")
-    small.check_each_step_once(points)
-    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+    check_undisturbed(path, whole)
 
 
 @pytest.mark.long
@@ -161,9 +164,7 @@ def test_a_network_that_is_cut_for_20_seconds_loses_nothing(data, hosts, tmp_pat
         second.kill()  # the cluster has given it up, and it the cluster: whoever runs the host starts its node again
         second.start_ray(cores=1)
         driver.finish()
-    points = read(path / "training")
-    small.check_each_step_once(points)
-    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+    check_undisturbed(path, whole)
 
 
 @pytest.mark.long
@@ -175,9 +176,7 @@ def test_a_driver_that_was_killed_goes_on(data, hosts, tmp_path):
         driver.kill()
     with running(made, path, 2, **SOON) as driver:
         driver.finish()
-    points = read(path / "training")
-    small.check_each_step_once(points)
-    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+    check_undisturbed(path, whole)
 
 
 @pytest.mark.long
@@ -194,9 +193,7 @@ def test_hosts_that_share_no_folder_train_through_an_object_store(data, tmp_path
             second.kill()
             second.start_ray(cores=1)
             driver.finish()
-    points = read(path / "training")
-    small.check_each_step_once(points)
-    assert small.numbers(points) == small.numbers(small.train(whole, 2))
+    check_undisturbed(path, whole)
 
 
 @pytest.mark.long

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from pipelines import cluster, files, params, paths, points, train, versions, worker
+from pipelines import cluster, files, locks, params, paths, points, train, versions
 from rnn_core.errors import ConfigError, DataError
 from tests.pipelines import small_training as small
 
@@ -98,12 +98,12 @@ def test_a_workers_mistake_is_told_in_its_own_words(shipped, arrow, tmp_path, mo
 def test_two_at_once_do_not_train_one_block(tmp_path):
     lock = tmp_path / "train.lock"
     with (
-        worker.alone(lock, seconds=0),
+        locks.alone(lock, seconds=0),
         pytest.raises(DataError, match="another process is training this; wait for it to end"),
-        worker.alone(lock, seconds=0),
+        locks.alone(lock, seconds=0),
     ):
         raise AssertionError("two hold the lock")
-    with worker.alone(lock, seconds=0):
+    with locks.alone(lock, seconds=0):
         pass
 
 
