@@ -27,9 +27,12 @@ def test_as_few_workers_as_do_it_in_a_night() -> None:
     for hours in (100.0, 1000.0):
         count = sizing.workers(hours, measured)
         assert count is not None
-        assert scaling.weak(LARGE.worker, count, sizing.NETWORK) * sizing.NIGHT >= hours
-        assert scaling.weak(LARGE.worker, count // 2, sizing.NETWORK) * sizing.NIGHT < hours
+        assert speed(count) * sizing.NIGHT >= hours > speed(count // 2) * sizing.NIGHT
     assert sizing.workers(1e6, measured) is None
+
+
+def speed(workers: int) -> float:
+    return scaling.weak(LARGE.worker, workers, sizing.NETWORK)
 
 
 def test_page() -> None:
@@ -38,9 +41,12 @@ def test_page() -> None:
     assert [row[:5] for row in rows[5:]] == [
         ["`translation`", "1x", "2", "0.2", "32 MB"],
         ["`translation`", "10x", "16", "2", "50 MB"],
-        ["`translation`", "1,000x", "more than help", "200", "2.03 GB"],
+        ["`translation`", "1,000x", "2,048", "200", "2.03 GB"],
     ]
-    assert rows[6][6:] == ["$5.00", "less than $0.01"]
+    assert [row[5:] for row in rows[5:7]] == [
+        [f"${2 * 10 / speed(2) * sizing.CORE_HOUR:.2f}", "$0.50", "less than $0.01"],
+        [f"${16 * 100 / speed(16) * sizing.CORE_HOUR:.2f}", "$5.00", "less than $0.01"],
+    ]
     assert sizing.page([], [LARGE, SMALL]) == sizing.page([TEN], []) == sizing.NO_FIGURES
 
 
