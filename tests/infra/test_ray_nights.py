@@ -83,7 +83,14 @@ def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
 def test_four_nights_as_jobs(nights: Jobs) -> None:
     four(nights)
     client = mlflow.MlflowClient(nights.variables["MLFLOW_TRACKING_URI"])
+    ticks = client.get_experiment_by_name("retrain/sample")
     places = [client.get_experiment_by_name(f"sample/{block}").experiment_id for block in "ab"]
     trainings = client.search_runs(places, "tags.role = 'recurrent'")
     assert [run.data.tags["workers"] for run in trainings] == ["2"] * 4, "a worker on each host, which has one core"
     assert {run.info.status for run in trainings} == {"FINISHED"}
+    kept = [path.read_text() for path in nights.folder.glob("work/ticks/**/*.*")]
+    kept += [str(run.data.to_dictionary()) for run in client.search_runs([*places, ticks.experiment_id])]
+    shown = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    planted = [value for value in (AS_ADMIN | object_store.ACCESS).values() if value.startswith("planted")]
+    assert planted
+    assert not [secret for secret in planted for text in [*kept, shown] if secret in text]
