@@ -1,14 +1,15 @@
 """Workers come and go while a training runs: it goes on with those that there are, and computes the same."""
 
+import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from pipelines import preprocess
+from pipelines import paths
 from pipelines.points import read
-from rnn_core.errors import DataError
 from tests.pipelines import small_cluster
 from tests.pipelines import small_training as small
 
@@ -132,24 +133,39 @@ def test_a_machine_that_shares_no_folder_goes_on_where_a_dead_one_was(data, node
     assert not list((tmp_path / "first").rglob("finished.json"))
 
 
+MAKE = """
+import sys
+from pathlib import Path
+from pipelines import cli, preprocess
+raw, out = map(Path, sys.argv[1:])
+data, sizes = {"from": "x", "max_bad_share": 0.0, "level": "word", "min_count": 1}, preprocess.Sizes(chunk_bytes=2000)
+given = {"suite": "sample", "dataset": "x", "sizes": sizes, "processes": 1}
+cli.run(lambda: preprocess.preprocess(raw, out, "language_model", data, **given))
+"""
+
+
 @pytest.mark.long
-def test_a_cluster_makes_the_bytes_of_one_machine(nodes, tmp_path, monkeypatch):
+def test_a_cluster_makes_the_bytes_of_one_machine(nodes, tmp_path):
+    """Each time in a process of its own, as a stage is: one that has seen clusters end may wait long for the next."""
     raw = tmp_path / "raw"
     raw.mkdir()
     for split, count in {"train": 30_000, "validation": 100, "test": 100}.items():
         (raw / f"{split}.txt").write_text("".join(f"w{i % 17} w{i % 5} .\n" for i in range(count)))
-    data = {"from": "x", "max_bad_share": 0.0, "level": "word", "min_count": 1}
-    sizes = preprocess.Sizes(chunk_bytes=2000)
     nodes.add()
     nodes.add()
+
+    def make(where: str, address: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", MAKE, str(raw), str(tmp_path / where)]
+        own = {**os.environ, "PYTHONPATH": str(paths.REPOSITORY), "RAY_ADDRESS": address}
+        return subprocess.run(command, env=own, capture_output=True, text=True)
+
     made = {}
     for where, address in (("cluster", nodes.address), ("here", "")):
-        monkeypatch.setenv("RAY_ADDRESS", address)
-        out = tmp_path / where
-        preprocess.preprocess(raw, out, "language_model", data, suite="sample", dataset="x", sizes=sizes, processes=1)
-        made[where] = {path.name: path.read_bytes() for path in out.iterdir()}
+        done = make(where, address)
+        assert done.returncode == 0, done.stderr
+        made[where] = {path.name: path.read_bytes() for path in (tmp_path / where).iterdir()}
     assert made["cluster"] == made["here"]
     (raw / "train.txt").write_bytes(b"a .\n" * 10_000 + b"\xff\n")
-    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
-    with pytest.raises(DataError, match="train.txt:10001: .*UTF-8"):
-        preprocess.preprocess(raw, tmp_path / "bad", "language_model", data, suite="s", dataset="x", sizes=sizes)
+    told = make("bad", nodes.address)
+    assert told.returncode == 1
+    assert re.search("train.txt:10001: .*UTF-8", told.stderr), told.stderr
