@@ -1,6 +1,7 @@
 """For all tests: nothing of this machine's settings reaches them, and no test fails because the day is slow."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,6 +33,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, each as a whole and in its own order."""
     place = {name: index for index, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.location[0], len(place)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_ray() -> Iterator[None]:
+    """What a training in this process told Ray by its environment is no matter of the tests in other files."""
+    before = dict(os.environ)
+    yield
+    for name in [name for name in os.environ if name.startswith("RAY_") and name not in before]:
+        del os.environ[name]
 
 
 @pytest.fixture(autouse=True)
