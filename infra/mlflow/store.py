@@ -2,8 +2,8 @@
 
     python -m infra.mlflow.store make     makes the bucket where it is missing, and waits for a store that is starting
 
-Reads MLFLOW_ARTIFACTS_DESTINATION (`s3://bucket/folder`, or an absolute path); keys and endpoint come from AWS's own
-variables, which pyarrow and boto3 read alike.
+Reads MLFLOW_ARTIFACTS_DESTINATION (`s3://bucket/folder`, or an absolute path) and AWS_ENDPOINT_URL, which boto3 reads
+by itself and pyarrow does not; keys come from AWS's own variables.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pyarrow import fs
 
@@ -45,7 +46,9 @@ def place() -> tuple[fs.FileSystem, str]:
     given = address()
     if not given.startswith("s3://"):
         return fs.FileSystem.from_uri(given)
-    return fs.S3FileSystem(allow_bucket_creation=True), given.removeprefix("s3://").rstrip("/")
+    endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL", ""))
+    own = {"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc} if endpoint.netloc else {}
+    return fs.S3FileSystem(allow_bucket_creation=True, **own), given.removeprefix("s3://").rstrip("/")
 
 
 def make() -> None:

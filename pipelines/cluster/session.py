@@ -61,6 +61,7 @@ def at_once(resources: Resources) -> int:
 _SETTINGS = {
     **telemetry.OFF,
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths stay what they are
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # a tick that is a job of the cluster has settings of the job, and its own
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed, a finished one collected, so soon
     # How long workers are waited for that were counted on a machine which had died, before they are counted again.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
