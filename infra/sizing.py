@@ -18,7 +18,7 @@ from pipelines.reports import marked, scores
 
 SUITE = "public"
 MARKERS = ("<!-- sizing:begin -->", "<!-- sizing:end -->")
-NO_FIGURES = "No figures yet: `make repro SUITE=public`, then `make readme`."
+NO_FIGURES = "No figures yet: `make repro SUITE=public`, `make bench BENCH='cluster/weak/*'`, then `make readme`."
 TIMES = (1, 10, 1000)
 NIGHT = 8.0
 """Hours in which a training is to be done; assumed."""
@@ -117,7 +117,7 @@ def _held(hours: float, cores: int, measured: Sequence[scaling.Measured]) -> flo
 def _assumed() -> str:
     return (
         f"Cores so that it is done in {NIGHT:g} hours, a worker on each, over {NETWORK.name} (as in README.md); a GPU "
-        f" {scaling.GPU} times a core; ${CORE_HOUR:g} a core-hour, ${GPU_HOUR:g} a GPU-hour, "
+        f"{scaling.GPU} times a core; ${CORE_HOUR:g} a core-hour, ${GPU_HOUR:g} a GPU-hour, "
         f"${GIGABYTE_MONTH:g} a GB and month. All of this line is assumed."
     )
 

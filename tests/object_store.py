@@ -12,6 +12,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from pipelines.shards import Shard, Shards
+from tests import ports
 
 ACCESS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "planted-secret", "AWS_DEFAULT_REGION": "us-east-1"}
 """What its users have in their environment."""
@@ -25,7 +26,7 @@ def served(host: str = "127.0.0.1") -> Iterator["ObjectStore"]:
     Args:
         host: address that it listens at.
     """
-    port = _free_port(host)
+    port = ports.free(host)
     command = [sys.executable, "-m", "moto.server", "-H", host, "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
@@ -66,12 +67,6 @@ class ObjectStore:
         """The lines of .dvc/config that name it."""
         url = f"s3://{BUCKET}/{folder}"
         return f"[core]\nremote = far\n['remote \"far\"']\nurl = {url}\nendpointurl = http://{self.endpoint}\n"
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as one:
-        one.bind((host, 0))
-        return int(one.getsockname()[1])
 
 
 def _wait_for(host: str, port: int, server: subprocess.Popen[bytes]) -> None:

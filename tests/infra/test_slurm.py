@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import ports
 from tests.infra.manifests import INFRA
-from tests.infra.tracking_server import free_port
 from tests.pipelines.retrain.nights import Nights
 
 SRUN = """#!/bin/sh
@@ -112,9 +112,9 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (keys / "key").chmod(0o400)
     (folder / "state").mkdir()
     configuration = folder / "slurm.conf"
-    ports = {name: free_port() for name in ("port", "first", "second")}
+    listened = {name: ports.free() for name in ("port", "first", "second")}
     host = os.uname().nodename.partition(".")[0]
-    configuration.write_text(CONFIGURATION.format(folder=folder, host=host, **ports))
+    configuration.write_text(CONFIGURATION.format(folder=folder, host=host, **listened))
     monkeypatch.setenv("SLURM_CONF", str(configuration))
     own = [f"--{name}-file={keys / name}" for name in ("key", "log", "pid", "seed")]
     munge = ["munged", "--foreground", "--force", f"--socket={folder / 'munge.socket'}", *own]

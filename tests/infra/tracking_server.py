@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests import ports
 from tests.infra.manifests import INFRA
 
 SERVE = INFRA / "mlflow/serve.sh"
@@ -34,12 +34,6 @@ AS_ADMIN = {
 """In the environment of a client."""
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def possible() -> bool:
     """Whether this machine has PostgreSQL, and lets its user be taken."""
     return os.geteuid() == 0 and bool(_programs())
@@ -54,22 +48,13 @@ def database() -> Iterator[dict[str, str]]:
     """PostgreSQL on loopback with a password and one empty database; SETTINGS with the variables that find it."""
     folder = Path(tempfile.mkdtemp(prefix="postgres"))  # its user may not enter pytest's own folder
     shutil.chown(folder, "postgres")
-    secret, port = folder / "password", str(free_port())
+    secret, port = folder / "password", str(ports.free())
     secret.write_text(SETTINGS["PGPASSWORD"])
     shutil.chown(secret, "postgres")
 
     def run(program: str, *words: str) -> None:
-        command = [
-            "runuser",
-            "-u",
-            "postgres",
-            "--",
-            str(_programs()[-1] / program),
-            "-D",
-            str(folder / "data"),
-            *words,
-        ]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = ["runuser", "-u", "postgres", "--", str(_programs()[-1] / program), "-D", str(folder / "data")]
+        subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     run("initdb", "-U", "mlflow", "--auth=scram-sha-256", f"--pwfile={secret}")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
@@ -92,7 +77,7 @@ class Server:
             host: address that it listens at.
             workers: processes.
         """
-        self.host, self.port = host, free_port()
+        self.host, self.port = host, ports.free(host)
         variables = {**os.environ, **settings, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         variables["MLFLOW_SERVER_ALLOWED_HOSTS"] = f"{host}:{self.port}"
         command = [str(SERVE), "--host", host, "--port", str(self.port), "--workers", str(workers)]

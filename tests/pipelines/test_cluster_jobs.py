@@ -18,6 +18,7 @@ from ray.exceptions import AuthenticationError
 
 from pipelines.cluster import jobs
 from rnn_core.errors import ConfigError, DataError
+from tests import ports
 
 ADDRESS = "http://127.0.0.1:8265"
 
@@ -153,9 +154,9 @@ def job_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     token.write_text("0123456789abcdef" * 4)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-    port = _free_port()
+    port = ports.free()
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--head", "--num-cpus", "1"]
-    command += ["--node-ip-address", "127.0.0.1", "--port", str(_free_port()), "--temp-dir", str(short)]
+    command += ["--node-ip-address", "127.0.0.1", "--port", str(ports.free()), "--temp-dir", str(short)]
     command += ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(port), "--disable-usage-stats"]
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True) as head:
         try:
@@ -218,12 +219,6 @@ def test_a_real_job_server(job_server: str, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {job_server}: Authentication failed"), done.stderr
     assert "another" not in done.stderr
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _answers(port: int) -> bool:
